@@ -1,0 +1,1 @@
+"""Hands: every effect on the cluster goes through here."""

@@ -1,0 +1,1 @@
+"""DNAT on a gateway through iptables."""

@@ -1,0 +1,1 @@
+"""Slurm through sbatch, squeue and scancel on a command node."""

@@ -1,0 +1,1 @@
+"""Glue, one file per kind of thing: gather, decide, act, report."""

@@ -1,0 +1,1 @@
+"""What etcd keeps, and the only code that knows how."""

@@ -1,0 +1,142 @@
+"""What the project needs of a store of keys with revisions: etcd's contract, without its wire.
+
+`reconciler.store.etcd` speaks it to etcd, `tests.fakes.memory_store` in memory; both pass `tests/contract`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+Revision = NewType("Revision", int)
+"""etcd's logical clock: one step per transaction that wrote, never backwards. 0 stands for "never"."""
+
+EtcdLease = NewType("EtcdLease", int)
+"""An etcd lease (a key's time to live); a *port* lease is `reconciler.model.lease.Lease`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key as it stood at one revision."""
+
+    key: str
+    value: bytes
+    create_revision: Revision
+    mod_revision: Revision
+    etcd_lease: EtcdLease = EtcdLease(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every key below a prefix, sorted by key, all at one revision."""
+
+    entries: tuple[Entry, ...]
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A key was written."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A key was deleted, or its etcd lease ran out, at `mod_revision`."""
+
+    key: str
+    mod_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What happened up to and including `revision`; no changes at all is a sign of life."""
+
+    changes: tuple[Changed | Removed, ...]
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Holds while `key` was last written at `mod_revision`; `Revision(0)` means: does not exist."""
+
+    key: str
+    mod_revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class SameLife:
+    """Holds while `key` is still the one created at `create_revision`, however often written since (a fence)."""
+
+    key: str
+    create_revision: Revision
+
+
+Guard = Unchanged | SameLife
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write `value`; the key goes when `etcd_lease` ends (0: it stays)."""
+
+    key: str
+    value: bytes
+    etcd_lease: EtcdLease = EtcdLease(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove one key; one that is not there is no error."""
+
+    key: str
+
+
+Write = Put | Delete
+
+
+class KeyValueStore(Protocol):
+    """etcd v3, as far as we use it. Every call is bounded in time and raises `Unreachable` when it runs out."""
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the key as a linearizable read sees it, or None when it does not exist."""
+        ...
+
+    async def list(self, prefix: str) -> Listing:
+        """Return all keys that begin with `prefix`, at one revision, however many pages that takes."""
+        ...
+
+    def watch(self, prefix: str, after: Revision) -> AsyncIterator[Batch]:
+        """Yield every change below `prefix` later than `after`, in order, each exactly once.
+
+        The first batch comes as soon as the watch stands. Empty batches tell how far the watch has got.
+
+        Raises:
+            Compacted: `after` is older than what the store still has.
+            Unreachable: the store fell silent, or refused; the watch is over, list again.
+        """
+        ...
+
+    async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
+        """Apply all writes in one transaction if every guard holds; return its revision.
+
+        Raises:
+            Conflict: a guard does not hold; nothing was written.
+            Unreachable: no answer; the transaction may or may not have been applied.
+        """
+        ...
+
+    async def grant(self, ttl_s: int) -> EtcdLease:
+        """Return a new etcd lease that ends `ttl_s` seconds after its last renewal."""
+        ...
+
+    async def renew(self, etcd_lease: EtcdLease) -> int:
+        """Renew the lease once and return the seconds it now has.
+
+        Raises:
+            Conflict: the lease is gone, and every key that hung on it with it.
+        """
+        ...
+
+    async def revoke(self, etcd_lease: EtcdLease) -> None:
+        """End the lease now, and delete every key that hangs on it; one that is gone is no error."""
+        ...

@@ -1,0 +1,1 @@
+"""The same tests on a fake and on the real thing."""

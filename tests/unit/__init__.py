@@ -1,0 +1,1 @@
+"""Pure parts in virtual time, no I/O."""
