@@ -68,7 +68,7 @@ class Service(Value):
     internal_port: int
     target: str
     healthy: bool | None = None
-    """What the last probe said; ``null`` before the first one."""
+    """What the last probe said; None before the first one."""
 
 
 class Report(Value):
@@ -90,8 +90,8 @@ class UserAnswer(Value):
 
     schema_version: Literal[1] = 1
     user: UserName
-    uid: int | None
-    """``null``: no such user."""
+    uid: int | None = None
+    """None: no such user."""
     checked: Moment
 
 

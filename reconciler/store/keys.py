@@ -22,7 +22,7 @@ class Keys:
         return f"{self.prefix}/desired/jobs/"
 
     def wish(self, job: JobId) -> str:
-        """What the portal wishes of one job."""
+        """Name what the portal wishes of one job."""
         return f"{self.wishes}{job}"
 
     @property
@@ -31,7 +31,7 @@ class Keys:
         return f"{self.prefix}/desired/forwards/"
 
     def forward(self, job: JobId) -> str:
-        """The ports a running job asked for."""
+        """Name the request for ports of one job."""
         return f"{self.forwards}{job}"
 
     @property
@@ -40,7 +40,7 @@ class Keys:
         return f"{self.prefix}/desired/users/"
 
     def question(self, user: str) -> str:
-        """Does this user exist on the cluster?"""
+        """Name the question whether this user exists on the cluster."""
         return f"{self.questions}{user}"
 
     @property
@@ -49,7 +49,7 @@ class Keys:
         return f"{self.prefix}/observed/jobs/"
 
     def report(self, job: JobId) -> str:
-        """What the controller reports of one job."""
+        """Name what the controller reports of one job."""
         return f"{self.reports}{job}"
 
     @property
@@ -58,7 +58,7 @@ class Keys:
         return f"{self.prefix}/observed/users/"
 
     def answer(self, user: str) -> str:
-        """Whether this user exists on the cluster."""
+        """Name the answer whether this user exists on the cluster."""
         return f"{self.answers}{user}"
 
     @property
@@ -67,7 +67,7 @@ class Keys:
         return f"{self.prefix}/observed/command-nodes/"
 
     def command_node(self, name: str) -> str:
-        """Whether one command node is of use."""
+        """Name the report whether one command node is of use."""
         return f"{self.command_nodes}{name}"
 
     @property
@@ -76,7 +76,7 @@ class Keys:
         return f"{self.prefix}/observed/gateways/"
 
     def gateway(self, name: GatewayName) -> str:
-        """Whether one gateway is of use."""
+        """Name the report whether one gateway is of use."""
         return f"{self.gateways}{name}"
 
     @property
@@ -85,7 +85,7 @@ class Keys:
         return f"{self.prefix}/leases/ports/"
 
     def lease(self, gateway: GatewayName, port: int) -> str:
-        """The lease of one port; zero-padded, so that keys sort as ports do."""
+        """Name the lease of one port; zero-padded, so that keys sort as ports do."""
         return f"{self.leases}{gateway}/{port:05d}"
 
     @property
