@@ -26,7 +26,5 @@ def configure(level: str = "info") -> None:
     )
 
 
-def _mask_secrets(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _mask_secrets(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return {key: "***" if key in SECRET_KEYS else value for key, value in event.items()}

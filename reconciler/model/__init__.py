@@ -1,0 +1,1 @@
+"""Nouns: what a portal wishes, what the cluster shows, what the controller reports. No I/O, no clock."""

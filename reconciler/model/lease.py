@@ -1,0 +1,49 @@
+"""A port lease: which job owns which port of which gateway, and where the port leads."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Value
+
+
+class Lease(Value):
+    """``leases/ports/<gateway>/<port>``: one port, one owner, written in one transaction.
+
+    The rules on a gateway are a function of its leases: one that is not released is open, a released one is closed.
+    """
+
+    schema_version: Literal[1] = 1
+    job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
+    index: Annotated[int, Field(ge=0)]
+    """Which of the job's ports this is, from 0."""
+    gateway: str
+    port: Annotated[int, Field(ge=1024, le=65535)]
+    """The same on the gateway and on the job's nodes."""
+    target_host: str
+    """Name of the job's first node in the sessions' network, as the gateway resolves it."""
+    target_ip: IPv4Address
+    leased: Moment
+    quarantine_ends: Moment | None = None
+    """Set on release: the port is closed from then on, and may not be leased again before this moment."""
+
+    @property
+    def released(self) -> bool:
+        """Whether the owner has given it back."""
+        return self.quarantine_ends is not None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """One port of a gateway that leads to one port of a compute node: what one lease means in iptables."""
+
+    port: int
+    target_ip: str
+    target_port: int
+
+    @classmethod
+    def of(cls, lease: Lease) -> "Route":
+        """Return the route that an open lease stands for."""
+        return cls(port=lease.port, target_ip=str(lease.target_ip), target_port=lease.port)

@@ -1,0 +1,108 @@
+"""What the controller reports; it is the only writer."""
+
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from reconciler.model.base import JOB_ID_PATTERN, Moment, UserName, Value
+
+
+class Phase(StrEnum):
+    """How far a job is, for people."""
+
+    PENDING = "pending"
+    """Wished, not yet accepted by Slurm."""
+    SUBMITTED = "submitted"
+    """In Slurm's queue."""
+    RUNNING = "running"
+    """Started, not reachable yet."""
+    AVAILABLE = "available"
+    """Its application answers behind its links."""
+    UNHEALTHY = "unhealthy"
+    """Was available; its application no longer answers."""
+    COMPLETING = "completing"
+    """Ends, or is being removed."""
+    FINISHED = "finished"
+    """Over; the condition ``Finished`` says why."""
+
+
+class Condition(Value):
+    """One claim about a job, true, false or unknown since a moment, for a reason."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    """One CamelCase word for programs."""
+    message: str
+    """One sentence for people."""
+    since: Moment
+
+
+class SlurmRecord(Value):
+    """Our side of the Slurm job, and Slurm's as last seen.
+
+    ``intended`` is written before sbatch runs, ``job-id`` after: without an id it is unknown whether the job exists.
+    """
+
+    attempt: Annotated[int, Field(ge=1)]
+    intended: Moment
+    job_id: int | None = None
+    submitted: Moment | None = None
+    """By Slurm's clock; Slurm reuses ids, so an id counts only together with this."""
+    state: str | None = None
+    reason: str | None = None
+    nodes: tuple[str, ...] = ()
+    started: Moment | None = None
+    ends: Moment | None = None
+
+
+class Service(Value):
+    """One port of a job, and its link."""
+
+    index: Annotated[int, Field(ge=0)]
+    gateway: str
+    external_ip: IPv4Address
+    external_port: int
+    internal_port: int
+    target: str
+    healthy: bool | None = None
+    """What the last probe said; None before the first one."""
+
+
+class Report(Value):
+    """``observed/jobs/<job-id>``."""
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
+    observed_generation: int
+    phase: Phase
+    since: Moment
+    slurm: SlurmRecord | None = None
+    services: tuple[Service, ...] = ()
+    """Filled once the rules are live; the last known ones stay when the job is finished."""
+    conditions: tuple[Condition, ...] = ()
+
+
+class UserAnswer(Value):
+    """``observed/users/<name>``: whether the user exists on the cluster. Goes by itself after a while."""
+
+    schema_version: Literal[1] = 1
+    user: UserName
+    uid: int | None = None
+    """None: no such user."""
+    checked: Moment
+
+
+class NodeReport(Value):
+    """``observed/command-nodes/<name>`` and ``observed/gateways/<name>``: is the node of use?"""
+
+    schema_version: Literal[1] = 1
+    name: str
+    healthy: bool
+    reason: str
+    """One sentence; what failed, when it is not healthy."""
+    since: Moment
+    rules: int | None = None
+    """Gateways: routes in force."""

@@ -1,0 +1,79 @@
+"""What the portal and the jobs wish; the API is the only writer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from reconciler.model.base import (
+    JOB_ID_PATTERN,
+    TEMPLATE_NAME_PATTERN,
+    VARIABLE_NAME_PATTERN,
+    VARIABLE_VALUE_PATTERN,
+    Moment,
+    UserName,
+    Value,
+)
+
+VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
+VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
+NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
+SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
+
+
+class Resources(Value):
+    """What to ask of Slurm; what is left out, the template or the site decides."""
+
+    partition: SlurmName | None = None
+    nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
+    tasks_per_node: Annotated[int, Field(ge=1, le=1024)] | None = None
+    memory_mib: Annotated[int, Field(ge=1, le=1 << 24)] | None = None
+    """Per node."""
+    gpus: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Per node."""
+    time_limit_minutes: Annotated[int, Field(ge=1, le=60 * 24 * 31)] | None = None
+
+
+class JobSpec(Value):
+    """What a job should be."""
+
+    user: UserName
+    template: Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
+    variables: Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
+    resources: Resources = Resources()
+    labels: Annotated[dict[LabelText, LabelText], Field(default_factory=dict, max_length=32)]
+
+
+class Wish(Value):
+    """``desired/jobs/<job-id>``."""
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
+    generation: Annotated[int, Field(ge=1)] = 1
+    """Counts changes of the wish; a report names the one it speaks of."""
+    created: Moment
+    deleted: Moment | None = None
+    """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
+    spec: JobSpec
+
+
+class ForwardRequest(Value):
+    """``desired/forwards/<job-id>``: the ports that a running job asked for through the keyhole."""
+
+    schema_version: Literal[1] = 1
+    job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
+    ports: Annotated[int, Field(ge=1, le=1000)]
+    nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
+    """The job's nodes as Slurm names them; the first one is where the ports lead."""
+    slurm_job_id: Annotated[int, Field(ge=1)]
+    digest: str
+    """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
+    asked: Moment
+
+
+class UserQuestion(Value):
+    """``desired/users/<name>``: does this user exist on the cluster? Goes by itself after a while."""
+
+    schema_version: Literal[1] = 1
+    user: UserName
+    asked: Moment

@@ -1,0 +1,94 @@
+"""The names of the keys, built and read in one place. Split by writer, so that access control is a prefix."""
+
+from dataclasses import dataclass
+
+from reconciler.model.base import GatewayName, JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Builds every key below one prefix (``/bwvisu`` by default)."""
+
+    prefix: str = "/bwvisu"
+
+    @property
+    def everything(self) -> str:
+        """All keys of this installation."""
+        return f"{self.prefix}/"
+
+    @property
+    def wishes(self) -> str:
+        """All desired jobs. The API is their only writer, the controller removes them when all is done."""
+        return f"{self.prefix}/desired/jobs/"
+
+    def wish(self, job: JobId) -> str:
+        """Name what the portal wishes of one job."""
+        return f"{self.wishes}{job}"
+
+    @property
+    def forwards(self) -> str:
+        """All requests for ports."""
+        return f"{self.prefix}/desired/forwards/"
+
+    def forward(self, job: JobId) -> str:
+        """Name the request for ports of one job."""
+        return f"{self.forwards}{job}"
+
+    @property
+    def questions(self) -> str:
+        """All open questions about users."""
+        return f"{self.prefix}/desired/users/"
+
+    def question(self, user: str) -> str:
+        """Name the question whether this user exists on the cluster."""
+        return f"{self.questions}{user}"
+
+    @property
+    def reports(self) -> str:
+        """All reports on jobs."""
+        return f"{self.prefix}/observed/jobs/"
+
+    def report(self, job: JobId) -> str:
+        """Name what the controller reports of one job."""
+        return f"{self.reports}{job}"
+
+    @property
+    def answers(self) -> str:
+        """All known answers about users."""
+        return f"{self.prefix}/observed/users/"
+
+    def answer(self, user: str) -> str:
+        """Name the answer whether this user exists on the cluster."""
+        return f"{self.answers}{user}"
+
+    @property
+    def command_nodes(self) -> str:
+        """Reports on all command nodes."""
+        return f"{self.prefix}/observed/command-nodes/"
+
+    def command_node(self, name: str) -> str:
+        """Name the report whether one command node is of use."""
+        return f"{self.command_nodes}{name}"
+
+    @property
+    def gateways(self) -> str:
+        """Reports on all gateways."""
+        return f"{self.prefix}/observed/gateways/"
+
+    def gateway(self, name: GatewayName) -> str:
+        """Name the report whether one gateway is of use."""
+        return f"{self.gateways}{name}"
+
+    @property
+    def leases(self) -> str:
+        """All port leases."""
+        return f"{self.prefix}/leases/ports/"
+
+    def lease(self, gateway: GatewayName, port: int) -> str:
+        """Name the lease of one port; zero-padded, so that keys sort as ports do."""
+        return f"{self.leases}{gateway}/{port:05d}"
+
+    @property
+    def leader(self) -> str:
+        """Who leads, and since when."""
+        return f"{self.prefix}/controller/leader"
