@@ -19,7 +19,7 @@ order; `Site` is the surface, `cli` the command line.
 from deploy.site.errors import SiteError
 from deploy.site.layout import EXTERNAL, FABRIC, INTERNAL, Node, Options
 from deploy.site.node import NodeProcess
-from deploy.site.site import Site, all_sites
+from deploy.site.site import Site
 from deploy.site.status import NodeStatus
 
 __all__ = [
@@ -32,5 +32,4 @@ __all__ = [
     "Options",
     "Site",
     "SiteError",
-    "all_sites",
 ]

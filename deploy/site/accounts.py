@@ -9,19 +9,13 @@ SECURE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel")
 
 
-def home_of(user: User, folder: str) -> str:
-    """Return the user's home: shared by all nodes for researchers, one per node for the middleware's account.
-
-    Args:
-        folder: the site's folder for researchers; the node's folder for the middleware's account.
-    """
-    return f"{folder}/{user.name}" if user is RUNNER else f"{folder}/home/{user.name}"
-
-
 def users_with_homes(site_folder: str, node_folder: str) -> tuple[tuple[User, str], ...]:
-    """Return everyone who exists on a node only, with their home directory."""
-    researchers = tuple((user, home_of(user, site_folder)) for user in RESEARCHERS)
-    return (*researchers, (RUNNER, home_of(RUNNER, node_folder)))
+    """Return everyone who exists on a node only, with their home directory.
+
+    Researchers' homes are shared by all nodes, the middleware's account has one per node.
+    """
+    researchers = tuple((user, f"{site_folder}/home/{user.name}") for user in RESEARCHERS)
+    return (*researchers, (RUNNER, f"{node_folder}/{RUNNER.name}"))
 
 
 def passwd(machine: str, users: Iterable[tuple[User, str]]) -> str:
@@ -49,8 +43,7 @@ def _with_ours(machine: str, lines: list[str]) -> str:
 def sudoers(node: Node, options: Options, programs: Mapping[str, str]) -> str:
     """Return /etc/sudoers with exactly the rights that a site gives the middleware's account.
 
-    Args:
-        programs: full path of each command by its name; sudo wants full paths.
+    ``programs`` gives the full path of each command by its name, because sudo wants full paths.
     """
     lines = ["Defaults env_reset", f'Defaults secure_path="{SECURE_PATH}"', "root ALL=(ALL:ALL) ALL"]
     if node.is_command_node:

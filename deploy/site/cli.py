@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from deploy.site import machine
 from deploy.site.errors import SiteError
+from deploy.site.folder import all_names
 from deploy.site.layout import NODES, STOPPABLE, Options
-from deploy.site.site import Site, all_sites
+from deploy.site.site import Site
 from deploy.site.status import table
 
 
@@ -20,12 +23,14 @@ class Command:
     summary: str
     run: Callable[[Site, argparse.Namespace], int]
     """Returns the exit code."""
-    takes: Callable[[argparse.ArgumentParser], None] = lambda parser: None
-    """Declares the arguments."""
+    takes: Callable[[argparse.ArgumentParser], None] | None = None
+    """Declares the arguments, if it has any."""
 
 
 def _up(site: Site, asked: argparse.Namespace) -> int:
     started = time.monotonic()
+    if machine.missing_programs():
+        print("Installing the packages that a site needs; this may take a minute.", flush=True)
     options = Options(asked.iptables, asked.sudo_root_only, asked.iptables_restore, _etcd(asked.etcd))
     if not site.up(options):
         print(f"The site {site.name} is up already.")
@@ -37,9 +42,9 @@ def _up(site: Site, asked: argparse.Namespace) -> int:
 def _etcd(path: str | None) -> str | None:
     if path is None:
         return None
-    if not os.access(path, os.X_OK) or os.path.isdir(path):
+    if not os.access(path, os.X_OK) or Path(path).is_dir():
         raise SiteError(f"--etcd needs a program, and {path} is none", exit_code=2)
-    return os.path.abspath(path)
+    return str(Path(path).resolve())
 
 
 def _down(site: Site, _: argparse.Namespace) -> int:
@@ -54,22 +59,23 @@ def _status(site: Site, _: argparse.Namespace) -> int:
 
 
 def _exec(site: Site, asked: argparse.Namespace) -> int:
-    words = site.entering(asked.node, asked.command, asked.user)
+    command = asked.command[1:] if asked.command[:1] == ["--"] else asked.command
+    if not command:
+        raise SiteError("exec needs a command after the node", exit_code=2)
+    words = site.entering(asked.node, command, asked.user)
     sys.stdout.flush()
     os.execvp(words[0], words)
 
 
 def _list(_: Site, __: argparse.Namespace) -> int:
-    for site in all_sites():
+    for site in map(Site, all_names()):
         healthy = all(seen.healthy for seen in site.status())
         print(f"{site.name}  {'up' if healthy else 'incomplete'}  {site.folder}")
     return 0
 
 
 def _takes_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--iptables", choices=("nft", "legacy"), default="nft", help="the gateways' kind of iptables"
-    )
+    parser.add_argument("--iptables", choices=("nft", "legacy"), default="nft", help="the gateways' kind of iptables")
     parser.add_argument("--iptables-restore", action="store_true", help="gateways allow iptables-restore too")
     parser.add_argument(
         "--sudo-root-only", action="store_true", help="command nodes allow Slurm's commands as root only"
@@ -108,9 +114,7 @@ COMMANDS = {
     "reboot": Command(
         "boot a node anew; its disk stays", _done(lambda site, asked: site.reboot(asked.node)), _takes_node
     ),
-    "partition": Command(
-        "cut all links of a node", _done(lambda site, asked: site.partition(asked.node)), _takes_node
-    ),
+    "partition": Command("cut all links of a node", _done(lambda site, asked: site.partition(asked.node)), _takes_node),
     "heal": Command("join them again", _done(lambda site, asked: site.heal(asked.node)), _takes_node),
     "stop": Command(
         "let a service hang (SIGSTOP)",
@@ -137,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--site", default="lab", metavar="NAME", help="which site (lab)")
     words = parser.add_subparsers(dest="word", required=True, metavar="COMMAND")
     for word, command in COMMANDS.items():
-        command.takes(words.add_parser(word, help=command.summary, description=command.summary))
+        own = words.add_parser(word, help=command.summary, description=command.summary)
+        if command.takes is not None:
+            command.takes(own)
     return parser
 
 

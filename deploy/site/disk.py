@@ -76,7 +76,7 @@ def _lay_out_node(folder: Path, node: Node, options: Options) -> str:
     _write_slurm(own, node, folder, etc)
     if node.is_gateway:
         _choose_iptables(etc / "alternatives", options.iptables)
-    return _write_ssh(own, node, etc)
+    return _write_ssh(node, etc)
 
 
 def _write_accounts(own: Path, folder: Path, etc: Path) -> None:
@@ -115,10 +115,9 @@ def _write_munge(own: Path, folder: Path, etc: Path) -> None:
     _private_folder(own / "log" / "munge", munge)
 
 
-def _write_ssh(own: Path, node: Node, etc: Path) -> str:
+def _write_ssh(node: Node, etc: Path) -> str:
     _write(etc / "ssh" / "sshd_config", sshd.SSHD_CONFIG)
-    public = sshd.make_key(etc / "ssh" / "ssh_host_ed25519_key", node.name)
-    return public
+    return sshd.make_key(etc / "ssh" / "ssh_host_ed25519_key", node.name)
 
 
 def _choose_iptables(alternatives: Path, backend: str) -> None:

@@ -39,15 +39,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _try(folder: Path) -> int | None:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / _FILE, os.O_CREAT | os.O_RDWR, 0o600)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # `down` removes the file while it holds it: a lock on a removed file is none.
-        if os.fstat(file).st_ino == os.stat(folder / _FILE).st_ino:
+        if os.fstat(file).st_ino == (folder / _FILE).stat().st_ino:
             return file
     except (BlockingIOError, FileNotFoundError):
         pass

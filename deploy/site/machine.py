@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ PROGRAMS = (
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMAND_TIMEOUT_S = 60.0
 """No single step of making or removing a site takes longer, unless something hangs."""
+_BRIEF_WIDTH = 160
+"""A failed command is quoted in a sentence, not in full."""
 
 
 def run(
@@ -26,7 +29,7 @@ def run(
     """Run a program on the machine.
 
     Raises:
-        SiteError: it failed, is missing or took too long; with its own words.
+        SiteError: it failed, is missing or took too long; with its last words.
     """
     try:
         done = subprocess.run(
@@ -43,14 +46,13 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise SiteError(f"{_brief(argv)} gave no answer within {timeout_s:.0f} s") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip() or "it said nothing"
-        raise SiteError(f"{_brief(argv)} failed with exit code {done.returncode}: {said}")
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        raise SiteError(f"{_brief(argv)} failed with exit code {done.returncode}: {said[-1]}")
     return done
 
 
 def _brief(argv: Sequence[str]) -> str:
-    text = " ".join(argv)
-    return text if len(text) <= 160 else text[:157] + "..."
+    return textwrap.shorten(" ".join(argv), _BRIEF_WIDTH, placeholder="...")
 
 
 def program(name: str) -> str:
@@ -63,6 +65,11 @@ def program(name: str) -> str:
     if path is None:
         raise SiteError(f"{name} is not installed; deploy/packages.sh site installs it")
     return path
+
+
+def missing_programs() -> tuple[str, ...]:
+    """Return what must be installed before a site can be made."""
+    return tuple(name for name in PROGRAMS if shutil.which(name, path=_SYSTEM_PATH) is None)
 
 
 def require_root() -> None:
@@ -80,7 +87,7 @@ def prepare() -> None:
     require_root()
     if not _is_debian_like():
         raise SiteError("a site needs Debian or Ubuntu, and this machine runs another system")
-    if any(shutil.which(name, path=_SYSTEM_PATH) is None for name in PROGRAMS):
+    if missing_programs():
         run([str(CHECKOUT / "deploy" / "packages.sh"), "site"], timeout_s=900.0)
     try:
         run(["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "true"])

@@ -56,10 +56,7 @@ def entering(first: int, argv: Sequence[str], folder: str, user: str | None = No
     """Return the command that runs ``argv`` inside the node, in ``folder`` if the node has it.
 
     Signals, output and exit code are the command's own. As root it keeps the caller's environment.
-
-    Args:
-        first: pid of the node's first process.
-        user: run as this user, with an environment as after a login.
+    As ``user`` it gets an environment as after a login. ``first`` is the pid of the node's first process.
     """
     # A caller who is killed takes the command along.
     identity = ["setpriv", "--pdeathsig", "TERM"]

@@ -17,7 +17,7 @@ _NOT_OURS = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def _pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir(_PROC) if entry.isdecimal())
+    return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal())
 
 
 def first_processes(nodes_folder: Path) -> dict[str, int]:
@@ -25,22 +25,25 @@ def first_processes(nodes_folder: Path) -> dict[str, int]:
     found = {}
     for pid in _pids():
         try:
-            words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
-            if len(words) < 2 or words[0] != b"/bin/sh":
-                continue
-            init = Path(os.fsdecode(words[1]))
-            if init.name == "init" and init.parent.parent == nodes_folder and _is_first(pid):
+            shell, init = _command(pid)
+            if shell == "/bin/sh" and init.name == "init" and init.parent.parent == nodes_folder and _is_first(pid):
                 found[init.parent.name] = pid
         except _NOT_OURS:
             continue
     return found
 
 
+def _command(pid: int) -> tuple[str, Path]:
+    """Return a process's program and first argument."""
+    program, argument, *_ = [*(_PROC / str(pid) / "cmdline").read_bytes().split(b"\0"), b"", b""]
+    return os.fsdecode(program), Path(os.fsdecode(argument))
+
+
 def _is_first(pid: int) -> bool:
     """Tell whether the process is number 1 of a namespace: a stranger's look-alike is not."""
     status = (_PROC / str(pid) / "status").read_text()
     numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-    return len(numbers) > 1 and numbers[-1] == "1" and os.stat(_PROC / str(pid)).st_uid == 0
+    return len(numbers) > 1 and numbers[-1] == "1" and (_PROC / str(pid)).stat().st_uid == 0
 
 
 def service_processes(first: int, service: str) -> dict[int, str]:
@@ -48,11 +51,11 @@ def service_processes(first: int, service: str) -> dict[int, str]:
 
     A server forks under names of its own (`sshd-session`), all of which start with the service's.
     """
-    namespace = os.readlink(_PROC / str(first) / "ns" / "pid")
+    namespace = (_PROC / str(first) / "ns" / "pid").readlink()
     found = {}
     for pid in _pids():
         try:
-            if os.readlink(_PROC / str(pid) / "ns" / "pid") != namespace:
+            if (_PROC / str(pid) / "ns" / "pid").readlink() != namespace:
                 continue
             name, state = _name_and_state(pid)
         except _NOT_OURS:

@@ -1,8 +1,6 @@
 """One site: the surface that the command line, tests and demonstrations stand on."""
 
 import os
-import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,48 +10,19 @@ from typing import IO
 from deploy.site import building, machine, network, process, services
 from deploy.site.accounts import users_with_homes
 from deploy.site.errors import SiteError
+from deploy.site.folder import all_names, folder_of, remove
 from deploy.site.layout import NODES, STOPPABLE, SWITCH, Node, Options
 from deploy.site.lock import is_site, locked
 from deploy.site.node import NodeProcess, entering, run_in
 from deploy.site.status import NodeStatus, look
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_SAFE_PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
-_COVERED = ("/run", "/etc", "/proc", "/sys", "/dev", "/var/log")
-"""Folders that every node has of its own, so that nothing below them is shared."""
-
-
-def base_folder() -> Path:
-    """Return where this machine's sites are: $BWVISU_LAB_DIR, or a folder of its own.
-
-    Raises:
-        SiteError: sites cannot be there.
-    """
-    base = Path(os.environ.get("BWVISU_LAB_DIR") or "/var/lib/bwvisu-lab").resolve()
-    if not _SAFE_PATH.fullmatch(str(base)):
-        raise SiteError(f"BWVISU_LAB_DIR may hold letters, digits and ._+-/ only, not {base}", exit_code=2)
-    if any(base.is_relative_to(covered) for covered in _COVERED):
-        raise SiteError(f"sites cannot be in {base}: nodes have their own {', '.join(_COVERED)}", exit_code=2)
-    return base
-
-
-def all_sites() -> tuple["Site", ...]:
-    """Return every site of this machine, half-made ones too."""
-    base = base_folder()
-    folders = sorted(base.iterdir()) if base.is_dir() else []
-    return tuple(Site(folder.name) for folder in folders if is_site(folder))
 
 
 class Site:
     """A whole cluster in namespaces of this machine, by its name. Making the object does nothing."""
 
     def __init__(self, name: str = "lab") -> None:
-        if not _NAME.fullmatch(name):
-            raise SiteError(
-                f"a site's name is up to 32 lower-case letters, digits and -, not {name!r}", exit_code=2
-            )
         self.name = name
-        self.folder = base_folder() / name
+        self.folder = folder_of(name)
         """Everything the site consists of on disk; `down` removes it."""
         self.nodes = {node.name: node for node in NODES}
         self.config_file = self.folder / "mw" / "config.json"
@@ -80,9 +49,7 @@ class Site:
         if building.read_options(self.folder) != wanted:
             raise SiteError(f"the site {self.name} is up with other options; take it down first")
         if not all(seen.healthy for seen in self.status()):
-            raise SiteError(
-                f"the site {self.name} is there but not healthy; look at `status`, or take it down"
-            )
+            raise SiteError(f"the site {self.name} is there but not healthy; look at `status`, or take it down")
         return False
 
     def down(self) -> bool:
@@ -92,7 +59,7 @@ class Site:
             return False
         with locked(self.folder):
             process.end(self.folder / "nodes")
-            shutil.rmtree(self.folder)
+            remove(self.folder)
         return True
 
     def status(self) -> tuple[NodeStatus, ...]:
@@ -139,7 +106,7 @@ class Site:
         return NodeProcess(self.entering(node, argv, user), stdin, stdout, stderr)
 
     def entering(self, node: str, argv: Sequence[str], user: str | None = None) -> list[str]:
-        """Return the command that runs ``argv`` inside a node: as root in the caller's folder, or as ``user`` at home."""
+        """Return the command that runs ``argv`` inside a node: as root in this folder, or as ``user`` at home."""
         first = self._first(self._node(node).name)
         folder = str(Path.cwd())
         if user is not None:
@@ -202,7 +169,7 @@ class Site:
         """Return the first processes of the running nodes, the switch among them."""
         machine.require_root()
         if not is_site(self.folder):
-            names = ", ".join(site.name for site in all_sites()) or "none"
+            names = ", ".join(all_names()) or "none"
             raise SiteError(f"there is no site {self.name!r}; there are: {names}")
         return process.first_processes(self.folder / "nodes")
 

@@ -39,6 +39,5 @@ def known_hosts(host_keys: Mapping[str, str]) -> str:
         if "sshd" not in node.services:
             continue
         kind, key = host_keys[node.name].split()[:2]
-        for link in node.links:
-            lines.append(f"{link.address},{node.name}{link.network.suffix} {kind} {key}")
+        lines += [f"{link.address},{node.name}{link.network.suffix} {kind} {key}" for link in node.links]
     return "\n".join(lines) + "\n"

@@ -40,9 +40,7 @@ def _look_at(node: Node, firsts: Mapping[str, int]) -> NodeStatus:
     if first is None:
         return NodeStatus(node, running=False, cut=False, services=dict.fromkeys(node.services, "down"))
     cut = switch is None or network.is_cut(switch, node)
-    return NodeStatus(
-        node, running=True, cut=cut, services={s: _service_state(first, s) for s in node.services}
-    )
+    return NodeStatus(node, running=True, cut=cut, services={s: _service_state(first, s) for s in node.services})
 
 
 def _service_state(first: int, name: str) -> ServiceState:
@@ -62,6 +60,5 @@ def table(statuses: Iterable[NodeStatus]) -> str:
         rows.append((seen.node.name, state, services or "-", addresses or "-"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-        for row in rows
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
     )
