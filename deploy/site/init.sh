@@ -4,6 +4,7 @@
 set -eu
 own=${0%/*}
 name=${own##*/}
+trap ': >"$own/failed"' EXIT
 
 echo "$name" >/proc/sys/kernel/hostname
 if [ -e /proc/sys/net/ipv6 ]; then
@@ -11,32 +12,33 @@ if [ -e /proc/sys/net/ipv6 ]; then
     echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 fi
 
-if ! mount -t overlay "$name" -o "lowerdir=/etc,upperdir=$own/etc,workdir=$own/etc.work" /etc 2>/dev/null; then
+# Always -n: without it mount keeps notes in the machine's own /run.
+if ! mount -n -t overlay "$name" -o "lowerdir=/etc,upperdir=$own/etc,workdir=$own/etc.work" /etc 2>/dev/null; then
     # A container's disk is often an overlay already and cannot carry another one: a copy does as well.
     if [ ! -e "$own/etc.full" ]; then
         cp -a /etc "$own/etc.part"
         cp -a --remove-destination "$own/etc/." "$own/etc.part"
         mv "$own/etc.part" "$own/etc.full"
     fi
-    mount --bind "$own/etc.full" /etc
+    mount -n --bind "$own/etc.full" /etc
 fi
 
-mount -t tmpfs -o mode=755,size=64m run /run
+mount -n -t tmpfs -o mode=755,size=64m run /run
 mkdir -m 1777 /run/lock
 mkdir /run/sshd
 install -d -o munge -g munge /run/munge
 install -d -o slurm -g slurm /run/slurm
-mount -t tmpfs -o mode=1777,size=512m shm /dev/shm
-mount --bind "$own/log" /var/log
+mount -n -t tmpfs -o mode=1777,size=512m shm /dev/shm
+mount -n --bind "$own/log" /var/log
 for folder in "$@"; do
     case $folder in
     /tmp/*)
         mkdir -p "$own$folder"
-        mount --bind "$folder" "$own$folder"
+        mount -n --bind "$folder" "$own$folder"
         ;;
     esac
 done
-mount --rbind "$own/tmp" /tmp
+mount -n --rbind "$own/tmp" /tmp
 
 : >"$own/booted"
 while :; do

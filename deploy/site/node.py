@@ -16,6 +16,8 @@ from deploy.site.machine import CHECKOUT, run
 _NAMESPACES = ("--net", "--uts", "--ipc", "--mount", "--pid")
 _BOOT_TIMEOUT_S = 20.0
 _POLL_S = 0.01
+_PLAIN = {"PATH": SECURE_PATH, "LANG": "C.UTF-8"}
+"""The environment of everything that a node runs by itself, whoever called `up`."""
 _CHANGE_FOLDER = 'cd -- "$0" 2>/dev/null || cd /; exec "$@"'
 """A folder that the node does not have is no reason to fail."""
 
@@ -28,28 +30,25 @@ def boot(own: Path, site_folder: Path) -> int:
     """
     init = own / "init"
     init.write_text(Path(__file__).with_name("init.sh").read_text())
-    (own / "booted").unlink(missing_ok=True)
-    command = ["unshare", *_NAMESPACES, "--fork", "--mount-proc", "--kill-child"]
+    booted, failed = own / "booted", own / "failed"
+    for mark in (booted, failed):
+        mark.unlink(missing_ok=True)
+    # Handed over to the machine's init at once: a node outlives its caller, who must not have to reap it.
+    command = ["setsid", "--fork", "unshare", *_NAMESPACES, "--fork", "--mount-proc", "--kill-child", "--"]
     with (own / "boot.log").open("wb") as log:
-        started = subprocess.Popen(
-            [*command, "--", "/bin/sh", str(init), str(CHECKOUT), str(site_folder)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_PLAIN,
+        subprocess.run(
+            [*command, "/bin/sh", str(init), str(CHECKOUT), str(site_folder)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_PLAIN, check=True,
         )  # fmt: skip
     deadline = time.monotonic() + _BOOT_TIMEOUT_S
-    while not (own / "booted").exists():
-        if started.poll() is not None or time.monotonic() > deadline:
+    while not booted.exists():
+        if failed.exists() or time.monotonic() > deadline:
             raise SiteError(f"{own.name} does not boot: {(own / 'boot.log').read_text().strip()}")
         time.sleep(_POLL_S)
-    first = process.child_of(started.pid)
-    if first is None:
+    firsts = process.first_processes(own.parent)
+    if own.name not in firsts:
         raise SiteError(f"{own.name} ended while it booted")
-    # The child outlives us on purpose.
-    started.returncode = 0
-    return first
-
-
-_PLAIN = {"PATH": SECURE_PATH, "LANG": "C.UTF-8"}
-"""The environment of everything that a node runs by itself, whoever called `up`."""
+    return firsts[own.name]
 
 
 def entering(first: int, argv: Sequence[str], folder: str, user: str | None = None) -> list[str]:

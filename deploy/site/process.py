@@ -12,6 +12,8 @@ _PROC = Path("/proc")
 _END_TIMEOUT_S = 20.0
 """How long the kernel may take to end a whole node."""
 _POLL_S = 0.02
+_STARTERS = ("setsid", "unshare", "/bin/sh")
+"""The programs through which a node starts; the last one is its first process."""
 _NOT_OURS = (FileNotFoundError, ProcessLookupError, PermissionError)
 """What /proc answers about a process that is gone, or that even root may not look into."""
 
@@ -22,28 +24,31 @@ def _pids() -> Iterator[int]:
 
 def first_processes(nodes_folder: Path) -> dict[str, int]:
     """Return the pid, as the machine counts, of the first process of every running node below ``nodes_folder``."""
-    found = {}
+    return {node: pid for node, pid, words in _inits(nodes_folder) if words[0] == "/bin/sh" and _is_first(pid)}
+
+
+def _inits(nodes_folder: Path) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield node, pid and command line of every node's first process and of those that started it."""
+    prefix = f"{nodes_folder}/"
     for pid in _pids():
         try:
-            shell, init = _command(pid)
-            if shell == "/bin/sh" and init.name == "init" and init.parent.parent == nodes_folder and _is_first(pid):
-                found[init.parent.name] = pid
+            words = os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).split("\0")
         except _NOT_OURS:
             continue
-    return found
-
-
-def _command(pid: int) -> tuple[str, Path]:
-    """Return a process's program and first argument."""
-    program, argument, *_ = [*(_PROC / str(pid) / "cmdline").read_bytes().split(b"\0"), b"", b""]
-    return os.fsdecode(program), Path(os.fsdecode(argument))
+        init = next((word for word in words if word.startswith(prefix) and word.endswith("/init")), None)
+        if init is not None and words[0] in _STARTERS:
+            yield Path(init).parent.name, pid, words
 
 
 def _is_first(pid: int) -> bool:
     """Tell whether the process is number 1 of a namespace: a stranger's look-alike is not."""
-    status = (_PROC / str(pid) / "status").read_text()
-    numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-    return len(numbers) > 1 and numbers[-1] == "1" and (_PROC / str(pid)).stat().st_uid == 0
+    try:
+        status = (_PROC / str(pid) / "status").read_text()
+    except _NOT_OURS:
+        return False
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    numbers, owners = fields["NSpid"].split(), fields["Uid"].split()
+    return len(numbers) > 1 and numbers[-1] == "1" and set(owners) == {"0"}
 
 
 def service_processes(first: int, service: str) -> dict[int, str]:
@@ -102,13 +107,11 @@ def end(nodes_folder: Path, names: set[str] | None = None) -> None:
         SiteError: the kernel did not end them in time.
     """
     deadline = time.monotonic() + _END_TIMEOUT_S
-    while True:
-        running = {n: p for n, p in first_processes(nodes_folder).items() if names is None or n in names}
-        if not running:
-            return
+    while left := {node for node, _, _ in _inits(nodes_folder) if names is None or node in names}:
         if time.monotonic() > deadline:
-            raise SiteError(f"these nodes do not end: {', '.join(sorted(running))}")
-        _signal(set(running.values()), signal.SIGKILL)
+            raise SiteError(f"these nodes do not end: {', '.join(sorted(left))}")
+        firsts = first_processes(nodes_folder)
+        _signal({firsts[node] for node in left & firsts.keys()}, signal.SIGKILL)
         time.sleep(_POLL_S)
 
 
