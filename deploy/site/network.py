@@ -19,7 +19,7 @@ def plug_in(switch: int, node: Node, first: int) -> None:
     cables = []
     for link in node.links:
         name = port(node, link)
-        peer = f"peer name {link.network.name} netns {first}"
+        peer = f"peer name {link.network.name} address {hardware_address(link)} netns {first}"
         cables += [f"link add name {name} master {link.network.name} type veth {peer}", f"link set {name} up"]
     _ip(switch, cables)
     lines = ["link set lo up"]
@@ -28,6 +28,11 @@ def plug_in(switch: int, node: Node, first: int) -> None:
         lines += [f"address add {address}/{prefix} dev {link.network.name}" for address in link.addresses]
         lines.append(f"link set {link.network.name} up")
     _ip(first, lines)
+
+
+def hardware_address(link: Link) -> str:
+    """Return a MAC address made from the IP address: a rebooted node must be the one its neighbours remember."""
+    return "02:00:" + link.address.packed.hex(":")
 
 
 def port(node: Node, link: Link) -> str:
