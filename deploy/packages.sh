@@ -42,8 +42,8 @@ install() {
     flock 9
     forbid_services
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-    apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" >&2 9<&-
+    apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null
+    apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" >/dev/null 9<&-
 }
 
 if [ "$#" -eq 0 ]; then
