@@ -24,13 +24,14 @@ _BRIEF_WIDTH = 160
 
 
 def run(
-    argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S
+    argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S, called: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program on the machine.
+    """Run a program on the machine; an error speaks of it as ``called``, or else by its command line.
 
     Raises:
         SiteError: it failed, is missing or took too long; with its last words.
     """
+    name = textwrap.shorten(called or " ".join(argv), _BRIEF_WIDTH, placeholder=" ...")
     try:
         done = subprocess.run(
             argv,
@@ -44,15 +45,11 @@ def run(
     except FileNotFoundError as error:
         raise SiteError(f"{argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise SiteError(f"{_brief(argv)} gave no answer within {timeout_s:.0f} s") from error
+        raise SiteError(f"{name} gave no answer within {timeout_s:.0f} s") from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise SiteError(f"{_brief(argv)} failed with exit code {done.returncode}: {said[-1]}")
+        raise SiteError(f"{name} failed with exit code {done.returncode}: {said[-1]}")
     return done
-
-
-def _brief(argv: Sequence[str]) -> str:
-    return textwrap.shorten(" ".join(argv), _BRIEF_WIDTH, placeholder="...")
 
 
 def program(name: str) -> str:

@@ -76,7 +76,7 @@ def run_in(first: int, script: str) -> str:
     """
     words = ["nsenter", "--target", str(first), *_NAMESPACES, "--", "env", "-i"]
     words += [f"{key}={value}" for key, value in _PLAIN.items()]
-    return run([*words, "/bin/sh", "-euc", script]).stdout
+    return run([*words, "/bin/sh", "-euc", script], called=script).stdout
 
 
 class NodeProcess(subprocess.Popen[bytes]):
