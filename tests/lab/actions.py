@@ -42,9 +42,8 @@ def ssh(site: Site, node: str, command: str, stdin: str | None = None) -> subpro
     return site.exec("mw", [*ssh_command(site, node), command], stdin=stdin)
 
 
-def submit(site: Site, script: str) -> str:
-    home = site.home / "alice"
-    command = f"sudo -n -u alice sbatch --parsable --chdir={home}"
+def submit(site: Site, script: str, options: str = "") -> str:
+    command = f"sudo -n -u alice sbatch --parsable --chdir={site.home}/alice {options}"
     done = ssh(site, "cmd1", command, stdin=f"#!/bin/sh\n{script}\n")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
