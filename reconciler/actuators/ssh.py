@@ -114,7 +114,8 @@ class Node:
 
     async def _ask(self, connection: asyncssh.SSHClientConnection, command: Command, timeout_s: float) -> Finished:
         bounded = ("timeout", f"--kill-after={KILL_AFTER_S}", str(ceil(timeout_s)), *command.argv)
-        channel, capture = await connection.create_session(_Capture, shlex.join(bounded), encoding=None)
+        capture = _Capture()
+        channel, _ = await connection.create_session(lambda: capture, shlex.join(bounded), encoding=None)
         try:
             channel.write(command.stdin.encode())
             channel.write_eof()

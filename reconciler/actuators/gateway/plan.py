@@ -26,13 +26,14 @@ class Step:
 def plan(seen: Seen, routes: Iterable[Route], settings: RuleSettings) -> tuple[Step, ...]:
     """Return the steps, in an order that is safe wherever it is cut short.
 
-    FORWARD is dealt with before NAT: a route is let through before anything is sent its way, and is cut before its way is taken down.
+    FORWARD is dealt with before NAT: a route is let through before anything is sent its way, and is cut before its way
+    is taken down.
     """
     rules = rules_of(routes, settings)
     return (
         *_create_chains(seen, rules),
-        *_agree(seen, rules, "filter", settings),
-        *_agree(seen, rules, "nat", settings),
+        *_agree(seen, rules, "filter"),
+        *_agree(seen, rules, "nat"),
         *_remove_chains(seen, rules),
     )
 
@@ -59,7 +60,7 @@ def _remove_chains(seen: Seen, rules: Rules) -> Iterator[Step]:
         yield Step(("-t", table, "-X", chain), why, routine=True)
 
 
-def _agree(seen: Seen, rules: Rules, table: Table, settings: RuleSettings) -> Iterator[Step]:
+def _agree(seen: Seen, rules: Rules, table: Table) -> Iterator[Step]:
     """Yield what makes one table agree: our chains from the leaves up, then the jumps into them."""
     wanted = _by_chain(rules.own)
     for chain in [chain for where, chain in rules.chains if where == table]:
@@ -86,9 +87,7 @@ def _agree_chain(standing: tuple[SeenRule, ...], wanted: list[Rule]) -> Iterator
         if rule.meaning not in meanings or left[rule.meaning] > 1:
             yield _removal(table, chain, rule)
     present = [rule.meaning for rule in standing if rule.meaning in meanings]
-    for meaning, rule in meanings.items():
-        if meaning not in present:
-            yield _addition(rule)
+    yield from (_addition(rule) for meaning, rule in meanings.items() if meaning not in left)
     last, meaning = wanted[-1], meaning_of(wanted[-1].words)
     if _is_for_all(last) and meaning in present and present[-1] != meaning:
         yield Step(("-t", table, "-A", chain, *last.words), f"the last rule of {chain} was not its last")
@@ -117,7 +116,7 @@ def _removal(table: Table, chain: str, rule: SeenRule) -> Step:
     why = f"a rule in {chain} was not ours, edited or doubled: {' '.join(rule.words)}"
     if rule.route is not None:
         why = f"port {rule.route.port} led to {rule.route.target_ip}:{rule.route.target_port}"
-    return Step(("-t", table, "-D", chain, *rule.words), why, route=rule.route)
+    return Step(("-t", table, "-D", chain, *rule.words), why, route=rule.route, routine=rule.leads_to_bucket)
 
 
 def _addition(rule: Rule) -> Step:

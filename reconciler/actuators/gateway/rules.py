@@ -3,7 +3,7 @@
 Three chains hang in the kernel's own ones, and lead on to bucket chains, so that no packet passes thousands of rules::
 
     nat     PREROUTING  -> BWV-<instance>-PRE   -> BWV-<instance>-D<n>   DNAT, one rule per route
-    nat     POSTROUTING -> BWV-<instance>-POST     MASQUERADE: no way back to the users otherwise
+    nat     POSTROUTING -> BWV-<instance>-POST     MASQUERADE: there is no other way back
     filter  FORWARD     -> BWV-<instance>-FWD   -> BWV-<instance>-F<n>   ACCEPT, one rule per route; the rest is rejected
 
 FORWARD denies by default inside our port range, and an ACCEPT names both ends of a flow as conntrack keeps them: the

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from reconciler.actuators.gateway.rules import RuleSettings, Table, comment_prefix, route_rules
+from reconciler.actuators.gateway.rules import RuleSettings, Table, bucket_rules, comment_prefix, route_rules
 from reconciler.errors import UnexpectedOutput
 from reconciler.model.lease import Route
 
@@ -19,7 +19,7 @@ _WITH_A_VALUE = 2
 """An option and its one value."""
 
 Meaning = frozenset[tuple[str, ...]]
-"""What a rule says, without the order of its options, implied modules and full masks: iptables' versions differ in these."""
+"""What a rule says, without the order of its options, implied modules and full masks: versions print these differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class SeenRule:
     meaning: Meaning
     route: Route | None
     """The route that this rule is one of the two rules of, to the letter; None for any other rule."""
+    leads_to_bucket: bool
+    """Whether it is, to the letter, one that leads to a bucket chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def _is_a_neighbours(rule: str, settings: RuleSettings) -> bool:
 def _rule(table: Table, chain: str, text: str, settings: RuleSettings) -> SeenRule:
     words = tuple(text.replace('"', "").split()) if _PLAIN.fullmatch(text) else _shell_words(text)
     meaning = meaning_of(words)
-    return SeenRule(words, meaning, _route_of(table, chain, meaning, settings))
+    route = _route_of(table, chain, meaning, settings)
+    return SeenRule(words, meaning, route, _leads_to_bucket(table, chain, meaning, settings))
 
 
 def _shell_words(text: str) -> tuple[str, ...]:
@@ -140,3 +143,14 @@ def _route_of(table: Table, chain: str, meaning: Meaning, settings: RuleSettings
     route = Route(port=int(port), target_ip=ip, target_port=int(target_port))
     written = {(rule.table, rule.chain): rule for rule in route_rules(route, settings)}.get((table, chain))
     return route if written is not None and meaning_of(written.words) == meaning else None
+
+
+def _leads_to_bucket(table: Table, chain: str, meaning: Meaning, settings: RuleSettings) -> bool:
+    target = next((option[1] for option in meaning if option[0] == "-j" and len(option) == _WITH_A_VALUE), "")
+    number = target.removeprefix(settings.prefix)[1:]
+    if not (settings.own_chain.fullmatch(target) and number.isdecimal()):
+        return False
+    return any(
+        (rule.table, rule.chain, meaning_of(rule.words)) == (table, chain, meaning)
+        for rule in bucket_rules(int(number), settings)
+    )

@@ -70,7 +70,7 @@ class Slurm:
 
     @property
     def nodes(self) -> tuple[NodeHealth, ...]:
-        """The command nodes' health, in the order of the configuration."""
+        """The command nodes' health, in the order of the configuration: whether each gave its last listing."""
         return tuple(self._health[node.name].current for node in self._nodes)
 
     async def submit(self, submission: Submission) -> SlurmId:
@@ -105,11 +105,8 @@ class Slurm:
             try:
                 answer = await ask(node)
             except Retryable as error:
-                self._health[node.name].bad(str(error))
                 failures.append(str(error))
             else:
-                self._health[node.name].good()
-                self._last_good = node
                 return node, answer
         raise Unreachable("; ".join(failures))
 
@@ -121,8 +118,15 @@ class Slurm:
 
     async def _listing_of(self, node: Runner) -> QueueListing:
         nonce, asked = secrets.token_hex(8), self._now()
-        finished = await self._run(node, commands.listing(nonce, self._settings.marks.name_prefix))
-        return answers.listed(finished, nonce, self._settings.marks, asked)
+        command = commands.listing(nonce, self._settings.marks.name_prefix)
+        try:
+            listing = answers.listed(await self._run(node, command), nonce, self._settings.marks, asked)
+        except Retryable as error:
+            self._health[node.name].bad(str(error))
+            raise
+        self._health[node.name].good()
+        self._last_good = node
+        return listing
 
     async def _cancel_on(self, node: Runner, row: QueueRow) -> None:
         as_root = await self._acts_as_root(node, row.user, "scancel")
@@ -140,4 +144,4 @@ class Slurm:
             finished = await self._run(node, commands.may_act_as(name, program))
             if finished.exit_status == 0:
                 return name == "root"
-        raise Refused(f"sudo on {node.name} permits {program} neither as {user} nor as root: {finished.complaint}")
+        raise Refused(f"sudo on {node.name} permits {program} neither as {user} nor as root")

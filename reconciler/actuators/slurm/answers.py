@@ -20,20 +20,22 @@ NO_SUCH_USER = 2
 
 _PARSABLE = re.compile(r"(\d{1,10})(;[A-Za-z0-9_.-]+)?")
 _SUDO_SAYS_NO = re.compile(
-    r"^sudo: (a password is required|unknown user|sorry, you must)|is not allowed to (execute|run)|is not in the sudoers file",
+    r"^sudo: (a password is required|unknown user|sorry, you must)"
+    r"|is not allowed to (execute|run)|is not in the sudoers file",
     re.MULTILINE,
 )
 _SBATCH_SAYS_NO = re.compile(
-    r"unrecognized option|invalid option|option requires an argument|does not look like a batch script|Batch script is empty"
+    r"unrecognized option|invalid option|option requires an argument"
+    r"|does not look like a batch script|Batch script is empty|Batch script contains DOS line breaks"
 )
 _FAILED = re.compile(r"Batch job submission failed: (.*)")
 _CONTROLLER_SAYS_NO = re.compile(
-    r"^(Invalid |Requested |Requires |Required |Access|User's group|Job violates|No partition|More processors|Job size|Job script|Job cannot be"
-    r"|Job dependency|Circular job|Duplicate |Pathname of|Memory (required|specification)|.* (specification|size) invalid|Burst Buffer"
-    r"|Access denied|Only batch|The association|Unable to (allocate|satisfy))"
+    r"Invalid |Requested |Requires |Required |Access|User's group|Job violates|No partition|More processors"
+    r"|Job (size|script|cannot be|dependency)|Circular job|Duplicate |Pathname of|Memory (required|specification)"
+    r"|.* specification invalid|Burst Buffer|Only batch"
 )
-"""Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer is none:
-system errors and all trouble between sbatch and slurmctld come through the same words, and may leave a job behind."""
+"""Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer is
+none: all trouble between sbatch and slurmctld is told in the same place, and may leave a job behind."""
 _GONE = re.compile(r"Invalid job id specified|already completing or completed")
 
 
@@ -98,8 +100,8 @@ def listed(finished: Finished, nonce: str, marks: Marks, asked: datetime) -> Que
         Unreachable: squeue failed, or the end of its output is missing.
         UnexpectedOutput: a row of ours cannot be read.
     """
-    *lines, last = finished.stdout.splitlines() or [""]
-    if last != f"{commands.end_marker(nonce)} 0":
+    *lines, last, rest = ["", *finished.stdout.split("\n")]
+    if rest or last != f"{commands.end_marker(nonce)} 0":
         raise Unreachable(f"squeue gave no complete listing: {finished.complaint}")
     rows = (_row(line.removeprefix(f"{nonce}|"), marks) for line in lines if line.startswith(f"{nonce}|"))
     listing = QueueListing(asked=asked, rows=tuple(row for row in rows if row is not None))

@@ -35,8 +35,8 @@ def may_act_as(user: str, program: str) -> Command:
 def listing(nonce: str, name_prefix: str) -> Command:
     """Build the listing of all jobs in all states, cut down on the node to rows that mention our names.
 
-    Every row begins with the nonce, which nobody could know when he named his job: a name with line breaks forges no row. The last line
-    carries it too, and squeue's exit status. Times are wanted in UTC; sudo lets TZ through (its ``env_check``).
+    Every row begins with the nonce, which nobody could know when he named his job: a name with line breaks forges no
+    row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (``env_check``).
     """
     squeue = ("sudo", "-n", "squeue", "--noheader", "--all", "--states=all", f"--format={nonce}|{ROW_FORMAT}")
     keep = ("grep", "-a", "-F", "-e", f"|{name_prefix}", "-e", end_marker(nonce))
@@ -52,8 +52,8 @@ def end_marker(nonce: str) -> str:
 def submit(submission: Submission, account: Account, marks: Marks, log_directory: str, *, as_root: bool) -> Command:
     """Build the sbatch of one attempt, as its user; as root where sudo allows nothing else.
 
-    As root, ``--uid`` without ``--gid`` would run the job with group 0, and without ``--get-user-env`` it would find itself in root's
-    environment. Whether a job is requeued after a node's failure stays the site's default.
+    As root, ``--uid`` without ``--gid`` would run the job with group 0, and without ``--get-user-env`` it would find
+    itself in root's environment. Whether a job is requeued after a node's failure stays the site's default.
     """
     options = (
         "--parsable",
@@ -72,7 +72,7 @@ def submit(submission: Submission, account: Account, marks: Marks, log_directory
 
 
 def cancel(row: QueueRow, marks: Marks, *, as_root: bool) -> Command:
-    """Build the scancel of one job; the name and the user guard against an id that Slurm gave to somebody else's job."""
+    """Build the scancel of one job; name and user guard against an id that Slurm gave to somebody else's job."""
     become = () if as_root else ("-u", row.user)
     guards = (f"--name={marks.name(row.mark.job)}", f"--user={row.user}")
     return Command((*ENGLISH, "sudo", "-n", *become, "scancel", *guards, str(row.slurm_id)))
