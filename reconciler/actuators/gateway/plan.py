@@ -27,15 +27,11 @@ def plan(seen: Seen, routes: Iterable[Route], settings: RuleSettings) -> tuple[S
     """Return the steps, in an order that is safe wherever it is cut short.
 
     FORWARD is dealt with before NAT: a route is let through before anything is sent its way, and is cut before its way
-    is taken down.
+    is taken down. Our chains are never deleted: an empty one costs nothing, and the kernel may still hold on to one
+    whose last jump has just gone ("Device or resource busy").
     """
-    rules = rules_of(routes, settings)
-    return (
-        *_create_chains(seen, rules),
-        *_agree(seen, rules, "filter"),
-        *_agree(seen, rules, "nat"),
-        *_remove_chains(seen, rules),
-    )
+    rules = rules_of(routes, settings, _standing_buckets(seen, settings))
+    return (*_create_chains(seen, rules), *_agree(seen, rules, "filter"), *_agree(seen, rules, "nat"))
 
 
 def in_force(seen: Seen, settings: RuleSettings) -> frozenset[Route]:
@@ -53,33 +49,26 @@ def _create_chains(seen: Seen, rules: Rules) -> Iterator[Step]:
             yield Step(("-t", table, "-N", chain), f"chain {chain} was missing", routine=_is_bucket(chain))
 
 
-def _remove_chains(seen: Seen, rules: Rules) -> Iterator[Step]:
-    for table, chain in sorted(seen.chains - set(rules.chains)):
-        why = f"chain {chain} was not needed"
-        yield Step(("-t", table, "-F", chain), why, routine=True)
-        yield Step(("-t", table, "-X", chain), why, routine=True)
+def _standing_buckets(seen: Seen, settings: RuleSettings) -> frozenset[int]:
+    numbers = {int(chain[len(settings.prefix) + 1 :]) for _, chain in seen.chains if _is_bucket(chain)}
+    return frozenset(numbers & set(settings.buckets))
 
 
 def _agree(seen: Seen, rules: Rules, table: Table) -> Iterator[Step]:
     """Yield what makes one table agree: our chains from the leaves up, then the jumps into them."""
-    wanted = _by_chain(rules.own)
-    for chain in [chain for where, chain in rules.chains if where == table]:
-        yield from _agree_chain(seen.own.get((table, chain), ()), wanted[table, chain])
+    wanted: dict[str, list[Rule]] = {chain: [] for where, chain in rules.chains if where == table}
+    for rule in rules.own:
+        if rule.table == table:
+            wanted[rule.chain].append(rule)
+    for chain in [*wanted, *sorted(chain for where, chain in seen.chains - set(rules.chains) if where == table)]:
+        yield from _agree_chain(table, chain, seen.own.get((table, chain), ()), wanted.get(chain, []))
     for jump in rules.jumps:
         if jump.table == table:
             yield from _agree_jump(seen, jump)
 
 
-def _by_chain(rules: Iterable[Rule]) -> dict[tuple[Table, str], list[Rule]]:
-    chains: dict[tuple[Table, str], list[Rule]] = {}
-    for rule in rules:
-        chains.setdefault((rule.table, rule.chain), []).append(rule)
-    return chains
-
-
-def _agree_chain(standing: tuple[SeenRule, ...], wanted: list[Rule]) -> Iterator[Step]:
+def _agree_chain(table: Table, chain: str, standing: tuple[SeenRule, ...], wanted: list[Rule]) -> Iterator[Step]:
     """Yield removals, then additions; only a chain's last rule has a fixed place, if it is one for all routes."""
-    table, chain = wanted[0].table, wanted[0].chain
     meanings = {meaning_of(rule.words): rule for rule in wanted}
     left = Counter[Meaning]()
     for rule in standing:
@@ -88,10 +77,11 @@ def _agree_chain(standing: tuple[SeenRule, ...], wanted: list[Rule]) -> Iterator
             yield _removal(table, chain, rule)
     present = [rule.meaning for rule in standing if rule.meaning in meanings]
     yield from (_addition(rule) for meaning, rule in meanings.items() if meaning not in left)
-    last, meaning = wanted[-1], meaning_of(wanted[-1].words)
-    if _is_for_all(last) and meaning in present and present[-1] != meaning:
-        yield Step(("-t", table, "-A", chain, *last.words), f"the last rule of {chain} was not its last")
-        yield Step(("-t", table, "-D", chain, *last.words), f"the last rule of {chain} was not its last")
+    for last in filter(_is_for_all, wanted[-1:]):
+        if meaning_of(last.words) in present[:-1] and present[-1] != meaning_of(last.words):
+            why = f"the last rule of {chain} was not its last"
+            yield Step(("-t", table, "-A", chain, *last.words), why)
+            yield Step(("-t", table, "-D", chain, *last.words), why)
 
 
 def _agree_jump(seen: Seen, jump: Rule) -> Iterator[Step]:

@@ -46,6 +46,11 @@ class RuleSettings:
         """Fits exactly the names of our chains."""
         return re.compile(re.escape(self.prefix) + r"(PRE|POST|FWD|[DF]\d{1,3})")
 
+    @property
+    def buckets(self) -> range:
+        """The numbers that buckets have."""
+        return range(self.bucket(self.port_max) + 1)
+
     def bucket(self, port: int) -> int:
         """Return which bucket a port of our range is in."""
         return (port - self.port_min) // BUCKET_PORTS
@@ -74,23 +79,21 @@ class Rule:
 class Rules:
     """Everything that a set of routes needs."""
 
+    chains: tuple[tuple[Table, str], ...]
+    """Our chains, each after those it leads to."""
     jumps: tuple[Rule, ...]
     """From the kernel's own chains into ours."""
     own: tuple[Rule, ...]
     """In our chains; a chain's rules in their order."""
 
-    @property
-    def chains(self) -> tuple[tuple[Table, str], ...]:
-        """Our chains, each once."""
-        return tuple(dict.fromkeys((rule.table, rule.chain) for rule in self.own))
 
-
-def rules_of(routes: Iterable[Route], settings: RuleSettings) -> Rules:
-    """Return the rules for these routes and no others."""
+def rules_of(routes: Iterable[Route], settings: RuleSettings, standing_buckets: frozenset[int] = frozenset()) -> Rules:
+    """Return the rules for these routes and no others; buckets that stand already stay, even if they are empty."""
     routes = sorted(routes)
-    buckets = sorted({settings.bucket(route.port) for route in routes})
+    buckets = sorted({settings.bucket(route.port) for route in routes} | standing_buckets)
     make = _Writer(settings)
     return Rules(
+        chains=make.chains(buckets),
         jumps=(make.forward_jump(), make.prerouting_jump(), make.postrouting_jump()),
         own=(
             *(make.accept(route) for route in routes),
@@ -125,6 +128,16 @@ class _Writer:
     """Writes rules for one installation."""
 
     settings: RuleSettings
+
+    def chains(self, buckets: Iterable[int]) -> tuple[tuple[Table, str], ...]:
+        buckets = tuple(buckets)
+        return (
+            *(("filter", self._own(f"F{bucket}")) for bucket in buckets),
+            ("filter", self._own("FWD")),
+            *(("nat", self._own(f"D{bucket}")) for bucket in buckets),
+            ("nat", self._own("PRE")),
+            ("nat", self._own("POST")),
+        )
 
     def accept(self, route: Route) -> Rule:
         bucket = self.settings.bucket(route.port)
