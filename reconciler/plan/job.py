@@ -36,6 +36,8 @@ def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
         return _remove(seen, view, limits, now)
     if seen.report is not None and seen.report.phase is Phase.FINISHED:
         return _keep(seen, seen.report, view, limits, now)
+    if seen.listing is None:
+        return _await_listing(seen, view, now)
     return _advance(seen, view, limits, now)
 
 
@@ -59,6 +61,12 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
         case Standing.ENDED | Standing.LOST:
             report = status.report(seen, view, Phase.FINISHED, now)
             return Decision("JobEnded", report, (*_release(seen), *_cancel(view.surplus)), limits.keep_finished_s)
+
+
+def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
+    report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
+    return Decision("SlurmNotSeen", report, (), STEP_S)
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
@@ -96,10 +104,13 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
 
 
 def _running_phase(seen: Seen) -> Phase:
+    was = seen.report.phase if seen.report is not None else Phase.PENDING
+    reached_before = was in {Phase.AVAILABLE, Phase.UNHEALTHY}
+    if reached_before and not status.all_known(seen):
+        return was  # nobody has looked since a restart: no news is no change
     if status.all_live(seen) and status.all_healthy(seen):
         return Phase.AVAILABLE
-    was = seen.report.phase if seen.report is not None else Phase.PENDING
-    return Phase.UNHEALTHY if was in {Phase.AVAILABLE, Phase.UNHEALTHY} else Phase.RUNNING
+    return Phase.UNHEALTHY if reached_before else Phase.RUNNING
 
 
 def _asked_for_ports(seen: Seen, view: SlurmView) -> bool:

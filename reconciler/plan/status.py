@@ -74,6 +74,11 @@ def all_healthy(seen: Seen) -> bool:
     return all(link.healthy is True for link in _open_links(seen))
 
 
+def all_known(seen: Seen) -> bool:
+    """Whether gateways and probes have said something about every port since this process started."""
+    return all(link.live is not None and link.healthy is not None for link in _open_links(seen))
+
+
 def _open_links(seen: Seen) -> tuple[Link, ...]:
     return tuple(link for link in seen.links if not link.lease.released)
 
@@ -137,6 +142,8 @@ def _end(view: SlurmView, last: Report | None) -> Claim:
 def _port_claims(seen: Seen) -> list[Claim]:
     if seen.forward is None:
         return []
+    if seen.links and not all_known(seen) and (kept := _kept_port_claims(seen.report)):
+        return kept
     links = _open_links(seen)
     live = sum(1 for link in links if link.live)
     wanted = seen.forward.ports
@@ -151,9 +158,18 @@ def _port_claims(seen: Seen) -> list[Claim]:
     return [forwarded, Claim("Healthy", "True", "Answers", "The application answers on every port.")]
 
 
+def _kept_port_claims(last: Report | None) -> list[Claim]:
+    """Return what was said of the ports before, if they were healthy or not: it stands until somebody looks."""
+    conditions = last.conditions if last is not None else ()
+    if not any(c.type == "Healthy" for c in conditions):
+        return []
+    return [Claim(c.type, c.status, c.reason, c.message) for c in conditions if c.type in {"Forwarded", "Healthy"}]
+
+
 def _services(seen: Seen) -> tuple[Service, ...]:
-    if not all_live(seen):
-        return seen.report.services if seen.report is not None else ()
+    last = seen.report.services if seen.report is not None else ()
+    if not all_live(seen) or (last and not all_known(seen)):
+        return last
     return tuple(_service(link) for link in sorted(_open_links(seen), key=lambda link: link.lease.index))
 
 

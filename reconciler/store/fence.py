@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
-from reconciler.errors import Conflict, Retryable, Unreachable
+from reconciler.errors import Conflict, ReconcilerError, Retryable, Unreachable
 from reconciler.model.base import Moment, Value
 from reconciler.store.codec import encode
 from reconciler.store.kv import (
@@ -30,7 +30,7 @@ RENEWALS_PER_TTL = 4
 """Renew this often within the lease's life: two lost answers in a row do not depose a healthy leader."""
 
 
-class Deposed(Retryable):
+class Deposed(ReconcilerError):
     """The leader's etcd lease could not be renewed in time: stop, another one may act already."""
 
 
