@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from api import routes
 from api.auth import Doorkeeper
 from api.desk import DESK, Desk
 from api.keyhole import NONCES
-from api.middleware import DOORKEEPER, Answer, know_caller, log_line, say_problems
+from api.middleware import DOORKEEPER, know_caller, log_line, say_problems
 from api.passwords import Hashed
 from api.signing import Nonces
 
@@ -46,7 +47,7 @@ async def serving(desk: Desk, hashes: Mapping[str, Hashed]) -> AsyncGenerator[No
         yield
 
 
-def _door(desk: Desk, table: Sequence[routes.Route], *inner: "web.Middleware") -> web.Application:
+def _door(desk: Desk, table: Sequence[routes.Route], *inner: Middleware) -> web.Application:
     app = web.Application(
         middlewares=[log_line, say_problems, *inner],
         client_max_size=desk.config.api.body_limit_bytes,

@@ -14,6 +14,8 @@ from reconciler.errors import Retryable, Unreadable
 log = structlog.get_logger()
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""What is further in; aiohttp wants the argument to be called ``handler``."""
+
 OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
 """Asked by machines that know no password; they tell nothing about jobs."""
 
@@ -21,13 +23,13 @@ DOORKEEPER = web.AppKey("doorkeeper", Doorkeeper)
 
 
 @web.middleware
-async def log_line(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Log one line per request, with neither body nor secret."""
     began = asyncio.get_running_loop().time()
     request["request-id"] = secrets.token_hex(8)
     status = 499  # the client went away before there was an answer
     try:
-        answered = await answer(request)
+        answered = await handler(request)
         status = answered.status
     finally:
         log.info(
@@ -45,10 +47,10 @@ async def log_line(request: web.Request, answer: Answer) -> web.StreamResponse:
 
 
 @web.middleware
-async def say_problems(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def say_problems(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Turn everything that is raised into a problem; a bug in one request must not end the others."""
     try:
-        return await answer(request)
+        return await handler(request)
     except Problem as problem:
         said = problem
     except web.HTTPException as error:
@@ -59,19 +61,19 @@ async def say_problems(request: web.Request, answer: Answer) -> web.StreamRespon
     except Unreadable as error:
         log.error("value_unreadable", message=str(error), request_id=request["request-id"])
         said = Problem("value-unreadable", f"{error}.")
-    except Exception:  # noqa: BLE001 - the outermost place of a request, like a worker's of a pass
+    except Exception:  # the outermost place of a request, like a worker's of a pass
         log.exception("request_failed", request_id=request["request-id"])
         said = Problem("bug", "This is a bug; the log has more under the request id.")
     return response(said, request.path, request["request-id"])
 
 
 @web.middleware
-async def know_caller(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def know_caller(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Let pass only who has a name and its password."""
     if request.path not in OPEN_ROUTES:
         doorkeeper = request.app[DOORKEEPER]
         request["credential"] = await doorkeeper.name_of(request.headers.get("Authorization", ""))
-    return await answer(request)
+    return await handler(request)
 
 
 def _of_http(error: web.HTTPException) -> Problem:
