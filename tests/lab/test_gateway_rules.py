@@ -20,7 +20,6 @@ from tests.lab.network import (
     GATEWAY_INSIDE,
     NODE_1,
     NODE_2,
-    PATIENCE_S,
     NamespaceNode,
     Network,
     missing,
