@@ -9,6 +9,8 @@ from reconciler.errors import Terminal, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 
+NAME = GatewayName("gateway-1")
+
 
 def _never() -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,7 +20,7 @@ def _never() -> datetime:
 class FakeGateway:
     """One gateway and all its faults."""
 
-    name: GatewayName = GatewayName("gateway-1")
+    name: GatewayName = NAME
     now: Callable[[], datetime] = _never
     hosts: dict[str, str] = field(default_factory=dict)
     """Names that it can resolve, and their addresses; addresses resolve to themselves."""
