@@ -1,1 +1,1 @@
-"""Tests against a whole site, or with real packets: they need root and tools of the machine."""
+"""The whole system, and each part that touches the machine, on real parts in network namespaces."""
