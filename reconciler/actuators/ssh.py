@@ -202,6 +202,8 @@ def _cause(error: Exception) -> str:
             return f"it does not accept our key ({error})"
         case asyncssh.ChannelOpenError():
             return f"it opens no further session ({error})"
+        case OSError(errno=int(number), filename=str(file)):
+            return f"{file}: {os.strerror(number)}"
         case OSError(errno=int(number)):
             return f"cannot connect: {os.strerror(number)}"
         case _:

@@ -168,7 +168,7 @@ async def test_a_missing_key_file_is_told_by_name(tmp_path: Path) -> None:
         ssh = settings(tmp_path, server.port)
         ssh.private_key_file.unlink()
         async with node(ssh, server.port) as one:
-            with pytest.raises(Unreachable, match=r"command-1: .*key"):
+            with pytest.raises(Unreachable, match=r"command-1: .*/key: No such file or directory"):
                 await one.run(Command(("true",)), timeout_s=5)
 
 
