@@ -36,7 +36,8 @@ def listing(nonce: str, name_prefix: str) -> Command:
     """Build the listing of all jobs in all states, cut down on the node to rows that mention our names.
 
     Every row begins with the nonce, which nobody could know when he named his job: a name with line breaks forges no
-    row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (``env_check``).
+    row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (its
+    ``env_check``), so that a job's submit time stays the same when the cluster's clocks change to summer time.
     """
     squeue = ("sudo", "-n", "squeue", "--noheader", "--all", "--states=all", f"--format={nonce}|{ROW_FORMAT}")
     keep = ("grep", "-a", "-F", "-e", f"|{name_prefix}", "-e", end_marker(nonce))
