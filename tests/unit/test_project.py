@@ -136,10 +136,3 @@ def test_every_command_can_be_run() -> None:
 
     assert {"run", "check", "lock", "schema"} <= {path.name for path in commands}
     assert [path.name for path in commands if not os.access(path, os.X_OK)] == []
-
-
-def test_an_unknown_part_of_the_check_is_refused_with_the_parts_there_are() -> None:
-    said = subprocess.run([CHECKOUT / "deploy" / "check", "no-such"], capture_output=True, text=True, check=False)
-
-    assert said.returncode == 2
-    assert re.fullmatch(r"deploy/check: no part 'no-such'; there are: style unit( [a-z]+)+\n", said.stderr)
