@@ -10,7 +10,7 @@ from typing import IO
 from deploy.site import building, machine, network, process, services
 from deploy.site.accounts import users_with_homes
 from deploy.site.errors import SiteError
-from deploy.site.folder import all_names, folder_of, remove
+from deploy.site.folder import all_names, folder_of, remove, require_passable
 from deploy.site.layout import NODES, STOPPABLE, SWITCH, Node, Options
 from deploy.site.lock import is_site, locked
 from deploy.site.node import NodeProcess, entering, run_in
@@ -44,6 +44,7 @@ class Site:
         wanted = options or Options()
         with locked(self.folder):
             if building.read_options(self.folder) is None:
+                require_passable(self.folder)
                 building.build(self.folder, wanted)
                 return True
         if building.read_options(self.folder) != wanted:
