@@ -1,6 +1,5 @@
 """One site: the surface that the command line, tests and demonstrations stand on."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,9 +39,8 @@ class Site:
             SiteError: the machine cannot hold a site, or there is one that is not as asked for.
         """
         machine.prepare()
-        os.umask(0o022)
         wanted = options or Options()
-        with locked(self.folder):
+        with machine.plain_umask(), locked(self.folder):
             if building.read_options(self.folder) is None:
                 require_passable(self.folder)
                 building.build(self.folder, wanted)
