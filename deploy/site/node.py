@@ -80,7 +80,8 @@ def run_in(first: int, script: str) -> str:
 
 def _enter(first: int) -> list[str]:
     # The node's root folder too: it is not the mount namespace's where `up` itself ran in a changed root.
-    return ["nsenter", "--target", str(first), *_NAMESPACES, "--root", "--"]
+    # With that, and without --wdns, nsenter would stay in a folder of the machine's own mounts.
+    return ["nsenter", "--target", str(first), *_NAMESPACES, "--root", "--wdns=/", "--"]
 
 
 class NodeProcess(subprocess.Popen[bytes]):
