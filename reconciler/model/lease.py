@@ -20,6 +20,8 @@ class Lease(Value):
     index: Annotated[int, Field(ge=0)]
     """Which of the job's ports this is, from 0."""
     gateway: str
+    external_ip: IPv4Address
+    """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The same on the gateway and on the job's nodes."""
     target_host: str

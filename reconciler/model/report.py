@@ -84,6 +84,11 @@ class Report(Value):
     """Filled once the rules are live; the last known ones stay when the job is finished."""
     conditions: tuple[Condition, ...] = ()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the job's end was seen, or it can never begin."""
+        return any(c.type == "Finished" and c.status == "True" for c in self.conditions)
+
 
 class UserAnswer(Value):
     """``observed/users/<name>``: whether the user exists on the cluster. Goes by itself after a while."""

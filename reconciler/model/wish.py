@@ -9,6 +9,7 @@ from reconciler.model.base import (
     TEMPLATE_NAME_PATTERN,
     VARIABLE_NAME_PATTERN,
     VARIABLE_VALUE_PATTERN,
+    JobId,
     Moment,
     UserName,
     Value,
@@ -55,6 +56,11 @@ class Wish(Value):
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
     spec: JobSpec
+
+    @property
+    def job_id(self) -> JobId:
+        """Its id, as the keys and the mark carry it."""
+        return JobId(self.id)
 
 
 class ForwardRequest(Value):

@@ -1,1 +1,1 @@
-"""Tests against the real test site: Slurm, sshd, sudo, iptables and etcd of the distribution, in namespaces."""
+"""The whole system, and each part that touches the machine, on real parts in network namespaces."""
