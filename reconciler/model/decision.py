@@ -75,10 +75,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class LeasePorts:
-    """Lease a port for each of these indices, all on one gateway, leading to the node."""
+    """Lease a port for each of these indices, all on one gateway, leading to the node, for this run of the job."""
 
     indices: tuple[int, ...]
     node: str
+    run: str
 
 
 @dataclass(frozen=True, slots=True)

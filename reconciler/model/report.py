@@ -64,6 +64,8 @@ class Service(Value):
     """One port of a job, and its link."""
 
     index: Annotated[int, Field(ge=0)]
+    run: str
+    """Which run of the job it serves: Slurm id and how often it had been requeued."""
     gateway: str
     external_ip: IPv4Address
     external_port: int

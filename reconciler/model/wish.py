@@ -92,6 +92,11 @@ class ForwardRequest(Value):
     """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
     asked: Moment
 
+    @property
+    def run(self) -> str:
+        """Which run of the job asked: a later one has another id, or was requeued more often."""
+        return f"{self.slurm_job_id}.{self.restarts}"
+
 
 class ControllerWish(Value):
     """``desired/controller``: what operators wish of the controller itself."""

@@ -108,13 +108,15 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     surplus = _cancel(view.surplus)
     if not _asked_for_ports(seen, view) or seen.forward is None:
         return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
-    elsewhere = _release(seen, but_on=seen.forward.nodes[0])
-    if elsewhere:
-        return Decision("PortsElsewhere", report, (*elsewhere, *surplus), STEP_S)
+    outdated = _release(seen, but_of=seen.forward.run)
+    if outdated:
+        return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
     leased = {link.lease.index for link in seen.links if not link.lease.released}
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:
-        return Decision("PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0])), STEP_S)
+        return Decision(
+            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0], seen.forward.run)), STEP_S
+        )
     if not status.all_live(seen):
         return Decision("RulesMissing", report, surplus, STEP_S)
     if report.phase is not Phase.AVAILABLE:
@@ -186,9 +188,9 @@ def _living(view: SlurmView) -> tuple[QueueRow, ...]:
     return (*own, *view.surplus)
 
 
-def _release(seen: Seen, but_on: str | None = None) -> tuple[Action, ...]:
-    """Give back the job's ports, all of them or those that lead to another node."""
-    leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.node != but_on)
+def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
+    """Give back the job's ports, all of them or those of other runs."""
+    leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
     return (ReleaseLeases(leases),) if leases else ()
 
 

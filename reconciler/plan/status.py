@@ -188,6 +188,7 @@ def _services(seen: Seen) -> tuple[Service, ...]:
 def _service(link: Link) -> Service:
     return Service(
         index=link.lease.index,
+        run=link.lease.run,
         gateway=link.lease.gateway,
         external_ip=link.lease.external_ip,
         external_port=link.lease.port,
