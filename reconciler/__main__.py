@@ -11,8 +11,10 @@ from pathlib import Path
 import structlog
 
 from reconciler import app, logs
+from reconciler.actuators.hands import reaching
 from reconciler.config import Config, load, read_secret, require_private
 from reconciler.errors import ConfigError
+from reconciler.store.configured import etcd_settings
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.settings import EtcdSettings
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load(options.config, os.environ)
         secret = _secrets(config, os.environ)
-        settings = _etcd_settings(config, os.environ)
+        settings = etcd_settings(config, os.environ)
     except ConfigError as error:
         print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - before the log there is standard error
         return EXIT_CONFIG
@@ -52,22 +54,6 @@ def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:
     return read_secret(config.server_secret_file, environment).get_secret_value().encode()
 
 
-def _etcd_settings(config: Config, environment: Mapping[str, str]) -> EtcdSettings:
-    etcd = config.etcd
-    password = ""
-    if etcd.password_file is not None:
-        password = read_secret(etcd.password_file, environment, minimum_characters=1).get_secret_value()
-    return EtcdSettings(
-        endpoints=tuple((str(server.ip), server.port) for server in config.etcd_servers),
-        request_timeout_s=etcd.request_timeout_s,
-        user=etcd.user,
-        password=password,
-        ca_file=etcd.ca_file,
-        cert_file=etcd.cert_file,
-        key_file=etcd.key_file,
-    )
-
-
 async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
     """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
     this = asyncio.current_task()
@@ -77,7 +63,7 @@ async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
         loop.add_signal_handler(number, this.cancel)
     try:
         async with EtcdStore.connect(settings) as store:
-            await app.run(config, secret, store)
+            await app.run(config, secret, store, lambda changed: reaching(config, secret, app.utc_now, changed))
     except asyncio.CancelledError:
         log.info("controller_stopped")
         return 0

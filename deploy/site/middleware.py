@@ -3,10 +3,14 @@
 import json
 
 from deploy.site.layout import EXTERNAL, INTERNAL, NODES, RUNNER
+from deploy.site.machine import CHECKOUT
 from deploy.site.sshd import PORT
 
 API_PORT = 80
 """Where jobs call the middleware; its own host is `mw`."""
+
+QUARANTINE_S = 5
+"""Short, so that one who watches sees a port become free again."""
 
 
 def config(site_folder: str) -> str:
@@ -29,6 +33,10 @@ def config(site_folder: str) -> str:
         "etcd-servers": [{"ip": "127.0.0.1", "port": 2379}],
         "debug": {"keyholed-static-forwarding": "False"},
         "forwarding-hostname-suffix": "-ib0",
+        "server-secret-file": "server-secret",
+        "templates-directory": str(CHECKOUT / "deploy" / "templates"),
+        "api": {"credentials-file": "credentials"},
+        "gateways": {"quarantine-s": QUARANTINE_S},
         "ssh": {
             "private-key-file": f"{site_folder}/mw/id_ed25519",
             "known-hosts-file": f"{site_folder}/mw/known_hosts",

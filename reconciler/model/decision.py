@@ -42,6 +42,10 @@ class Seen:
     listing: QueueListing | None = None
     """The last complete listing of Slurm; None before the first one."""
     missing: Missing | None = None
+    paused: bool = False
+    """Nothing may be changed, whoever wished so."""
+    reachable: bool = True
+    """Whether any command node answers; where none does, nothing is submitted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ class Lease(Value):
     """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The same on the gateway and on the job's nodes."""
+    node: str
+    """The job's first node, as Slurm names it."""
     target_host: str
-    """Name of the job's first node in the sessions' network, as the gateway resolves it."""
+    """The node's name in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address
     leased: Moment
     quarantine_ends: Moment | None = None

@@ -54,6 +54,8 @@ class SlurmRecord(Value):
     state: str | None = None
     reason: str | None = None
     nodes: tuple[str, ...] = ()
+    requeues: int = 0
+    """How often Slurm was seen to put the same job back into its queue after it had started."""
     started: Moment | None = None
     ends: Moment | None = None
 
