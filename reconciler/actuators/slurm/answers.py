@@ -25,7 +25,7 @@ _SUDO_SAYS_NO = re.compile(
     re.MULTILINE,
 )
 _SBATCH_SAYS_NO = re.compile(
-    r"unrecognized option|invalid option|option requires an argument"
+    r"unrecognized option|invalid option|option requires an argument|error: Invalid .*(specification|argument|value)"
     r"|does not look like a batch script|Batch script is empty|Batch script contains DOS line breaks"
 )
 _FAILED = re.compile(r"Batch job submission failed: (.*)")
