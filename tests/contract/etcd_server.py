@@ -122,12 +122,22 @@ class EtcdServer:
         done = subprocess.run(command, env={"ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=30, check=True)
         return done.stdout
 
+    def started_calls(self, method: str) -> int:
+        """Return how often clients called a method of etcd's API, by etcd's own count."""
+        needle = f'grpc_server_started_total{{grpc_method="{method}"'
+        lines = self._page("metrics").splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(needle))
+
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[2]}/health", timeout=1) as answer:
-                return b'"true"' in answer.read()
+            return '"true"' in self._page("health")
         except OSError:
             return False
+
+    def _page(self, name: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[2]}/{name}", timeout=1) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def _send(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:
