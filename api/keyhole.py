@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from api import schemas, wishes
 from api.bodies import parse, read_raw
@@ -31,7 +32,7 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     raw = await read_raw(request)
     job = _caller(request, raw)
-    request["job"] = job
+    bind_contextvars(job=job)
     parse(raw)
     forward = await _record(desk, job, require(PortsRequest, raw))
     try:
