@@ -34,7 +34,9 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     job = _caller(request, raw)
     bind_contextvars(job=job)
     parse(raw)
-    forward = await _record(desk, job, require(PortsRequest, raw))
+    asked = require(PortsRequest, raw)
+    _require_allowed(desk, asked)
+    forward = await _record(desk, job, asked)
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             report = await wait_for(
@@ -69,7 +71,6 @@ async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest
     forward, key = _forward(desk, job, asked), desk.keys.forward(job)
     for _ in range(wishes.ATTEMPTS):
         wish = await _wanted(desk, job)
-        _require_allowed(desk, asked)
         entry = await desk.store.get(key)
         if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
             return known
