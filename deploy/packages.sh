@@ -8,7 +8,7 @@ packages_of() {
     case $1 in
     python) echo python3 python3-venv python3-pip ;;
     site) echo python3 slurmctld slurmd slurm-client munge openssh-server openssh-client sudo iptables \
-        netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux ;;
+        netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux procps ;;
     *) echo "deploy/packages.sh: no group '$1'; there are: python, site" >&2; return 2 ;;
     esac
 }
@@ -42,8 +42,8 @@ install() {
     flock 9
     forbid_services
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq -o DPkg::Lock::Timeout=300 update >&2
-    apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" >&2 9<&-
+    apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null
+    apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" >/dev/null 9<&-
 }
 
 if [ "$#" -eq 0 ]; then

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import structlog
 
 from reconciler.actuators.protocols import Forwarder
+from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
-from reconciler.loop.workqueue import Priority, WorkQueue
+from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
 
@@ -22,9 +23,7 @@ class GatewayController:
     world: World
     sight: Sight
     gateways: Mapping[GatewayName, Forwarder]
-    jobs: WorkQueue[JobId]
-    health: WorkQueue[GatewayName]
-    nodes: WorkQueue[str]
+    queues: Queues
     read_back_interval_s: float
 
     async def reconcile(self, name: GatewayName) -> float:
@@ -46,11 +45,11 @@ class GatewayController:
             return
         moved = routes if before is None else routes.symmetric_difference(before)
         self._forget_answers(name, routes)
-        self.health.add(name, Priority.URGENT)
-        self.nodes.add(name)
+        self.queues.health.add(name, Priority.URGENT)
+        self.queues.nodes.add(name)
         for lease in self.world.leases.on_gateway(name):
             if before is None or Route.of(lease) in moved:
-                self.jobs.add(JobId(lease.job), Priority.URGENT)
+                self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
 
     def _forget_answers(self, name: GatewayName, routes: frozenset[Route]) -> None:
         for gateway, route in list(self.sight.answering):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
 
@@ -61,7 +61,7 @@ class FencedStore:
         """Read as `KeyValueStore.list` does."""
         return await self._store.list(prefix)
 
-    def watch(self, prefix: str, after: Revision) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Batch, None]:
         """Watch as `KeyValueStore.watch` does."""
         return self._store.watch(prefix, after)
 
@@ -120,9 +120,10 @@ class Election:
         listing = await self._store.list(self._key)
         if not listing.entries:
             return
-        async for batch in self._store.watch(self._key, listing.revision):
-            if any(isinstance(change, Removed) for change in batch.changes):
-                return
+        async with contextlib.aclosing(self._store.watch(self._key, listing.revision)) as batches:
+            async for batch in batches:
+                if any(isinstance(change, Removed) for change in batch.changes):
+                    return
 
     async def keep(self) -> None:
         """Renew for ever.

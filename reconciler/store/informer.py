@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -73,8 +74,11 @@ class Informer:
     async def _follow(self) -> None:
         self._replace(await self._store.list(self._prefix))
         try:
-            async with asyncio.timeout(RELIST_PERIOD_S * (0.75 + 0.5 * self._chance())):
-                async for batch in self._store.watch(self._prefix, self._revision):
+            async with (
+                asyncio.timeout(RELIST_PERIOD_S * (0.75 + 0.5 * self._chance())),
+                aclosing(self._store.watch(self._prefix, self._revision)) as batches,
+            ):
+                async for batch in batches:
                     self._apply(batch)
         except TimeoutError:
             return  # time for a fresh listing; the store turns its own time-outs into Unreachable

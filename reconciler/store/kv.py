@@ -3,7 +3,7 @@
 `reconciler.store.etcd` speaks it to etcd, `tests.fakes.memory_store` in memory; both pass `tests/contract`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -50,7 +50,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What happened up to and including `revision`; no changes at all is a sign of life."""
+    """What happened up to and including `revision`.
+
+    No changes at all is a sign of life: it repeats the last revision, and never runs ahead of a change still under way.
+    """
 
     changes: tuple[Changed | Removed, ...]
     revision: Revision
@@ -102,25 +105,34 @@ class KeyValueStore(Protocol):
         ...
 
     async def list(self, prefix: str) -> Listing:
-        """Return all keys that begin with `prefix`, at one revision, however many pages that takes."""
-        ...
-
-    def watch(self, prefix: str, after: Revision) -> AsyncIterator[Batch]:
-        """Yield every change below `prefix` later than `after`, in order, each exactly once.
-
-        The first batch comes as soon as the watch stands. Empty batches tell how far the watch has got.
+        """Return all keys that begin with `prefix`, at one revision, however many pages that takes.
 
         Raises:
-            Compacted: `after` is older than what the store still has.
-            Unreachable: the store fell silent, or refused; the watch is over, list again.
+            Compacted: that revision went while the pages were read.
+        """
+        ...
+
+    def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Batch, None]:
+        """Yield every change below `prefix` later than `after`, in order, each exactly once.
+
+        The first batch is empty and comes as soon as the watch stands. Empty batches follow as signs of life.
+        The changes of one revision are never split. Close it (``contextlib.aclosing``) when you stop before it does.
+
+        Raises:
+            Compacted: `after` is older than what the store still has, or newer than what it ever had.
+            Refused: we may not read there.
+            Unreachable: the store fell silent, or broke off; the watch is over, list again.
         """
         ...
 
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
         """Apply all writes in one transaction if every guard holds; return its revision.
 
+        Deleting what is not there changes nothing: if that is all, the revision is 0, and no watch will tell of it.
+
         Raises:
-            Conflict: a guard does not hold; nothing was written.
+            Conflict: a guard does not hold, or an etcd lease is gone; nothing was written.
+            Refused: more than `limits` allow, or we may not write there; nothing was written.
             Unreachable: no answer; the transaction may or may not have been applied.
         """
         ...
