@@ -10,7 +10,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 
 from api.auth import Doorkeeper
 from api.problems import Problem, response
-from reconciler.errors import Retryable, Unreadable
+from reconciler.errors import Refused, Retryable, Unreadable
 
 log = structlog.get_logger()
 
@@ -52,6 +52,9 @@ async def say_problems(request: web.Request, handler: Answer) -> web.StreamRespo
     except Retryable as error:
         log.warning("store_failed", error=type(error).__name__, message=str(error))
         said = Problem("store-unreachable", "etcd does not answer; what was asked may or may not have been written.")
+    except Refused as error:
+        log.error("store_refused", message=str(error))
+        said = Problem("store-refused", "etcd does not let this service do what it must.")
     except Unreadable as error:
         log.error("value_unreadable", message=str(error))
         said = Problem("value-unreadable", f"{error}.")

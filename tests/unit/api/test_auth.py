@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from api import passwords
-from api.auth import PROVEN_LIMIT, Doorkeeper
+from api.auth import Doorkeeper
 from api.client import Portal
 from api.problems import Problem
 from reconciler.errors import ConfigError
@@ -50,33 +50,39 @@ async def test_health_is_told_without_a_password(stranger: Client) -> None:
     assert [(await stranger.get(path)).status for path in ("/healthz", "/readyz")] == [200, 200]
 
 
-async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    doorkeeper = Doorkeeper(HASHES)
-    hashed: list[str] = []
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the passwords that are hashed, as they come."""
+    passed: list[str] = []
     real = passwords.Hashed.proves
 
-    def counted(self: passwords.Hashed, password: str) -> bool:
-        hashed.append(password)
+    def noted(self: passwords.Hashed, password: str) -> bool:
+        passed.append(password)
         return real(self, password)
 
-    monkeypatch.setattr(passwords.Hashed, "proves", counted)
-    for authorization in [AUTHORIZATION] * 5:
-        assert await doorkeeper.name_of(authorization) == "portal"
+    monkeypatch.setattr(passwords.Hashed, "proves", noted)
+    return passed
+
+
+async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed: list[str]) -> None:
+    doorkeeper = Doorkeeper(HASHES)
+    names = [await doorkeeper.name_of(AUTHORIZATION) for _ in range(5)]
     for _ in range(3):
         with pytest.raises(Problem):
             await doorkeeper.name_of(basic("portal:wrong"))
 
+    assert names == ["portal"] * 5
     assert hashed == ["right", "wrong", "wrong", "wrong"]
 
 
-async def test_the_memory_of_right_credentials_is_bounded() -> None:
-    hashes = {f"p{n}": passwords.Hashed.of("pw", cost=16) for n in range(3)}
+async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.auth.PROVEN_LIMIT", 2)
+    hashes = {name: passwords.Hashed.of(f"pw-{name}", cost=16) for name in ("a", "b", "c")}
     doorkeeper = Doorkeeper(hashes)
-    for _ in range(2):
-        for name in hashes:
-            await doorkeeper.name_of(Portal("", name, "pw").authorization)
+    for name in ("a", "b", "c", "c", "b", "a"):
+        await doorkeeper.name_of(Portal("", name, f"pw-{name}").authorization)
 
-    assert len(doorkeeper._proven) == 3 <= PROVEN_LIMIT
+    assert hashed == ["pw-a", "pw-b", "pw-c", "pw-a"], "the oldest was forgotten for the third"
 
 
 def test_a_line_of_the_credentials_proves_its_password_and_does_not_hold_it() -> None:
