@@ -22,11 +22,16 @@ ASKED = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}
 TOKEN = job_token(SECRET, "main", JOB)
 
 
+async def wish_for_job(world: World) -> None:
+    """Write the wish of the job that calls."""
+    spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
+    await world.write(world.keys.wish(JOB), Wish(id=JOB, created=NOON, spec=spec))
+
+
 @pytest.fixture(autouse=True)
 async def _job_is_wished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.keyhole.ANSWER_WITHIN_S", 0.05)
-    spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
-    await world.write(world.keys.wish(JOB), Wish(id=JOB, created=NOON, spec=spec))
+    await wish_for_job(world)
 
 
 def signed(world: World, body: bytes, *, path: str = PATH, token: str = TOKEN, nonce: str = "n" * 32) -> dict[str, str]:
