@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from api import schemas, wishes
 from api.bodies import parse, read_raw
@@ -31,9 +32,11 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     raw = await read_raw(request)
     job = _caller(request, raw)
-    request["job"] = job
+    bind_contextvars(job=job)
     parse(raw)
-    forward = await _record(desk, job, require(PortsRequest, raw))
+    asked = require(PortsRequest, raw)
+    _require_allowed(desk, asked)
+    forward = await _record(desk, job, asked)
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
@@ -66,7 +69,6 @@ async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest
     forward, key = _forward(desk, job, asked), desk.keys.forward(job)
     for _ in range(wishes.ATTEMPTS):
         wish = await _wanted(desk, job)
-        _require_allowed(desk, asked)
         entry = await desk.store.get(key)
         if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
             return known
