@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from reconciler import app, logs
+from reconciler.actuators.hands import reaching
 from reconciler.config import Config, load, read_secret, require_private
 from reconciler.errors import ConfigError
 from reconciler.store.configured import etcd_settings
@@ -62,7 +63,7 @@ async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
         loop.add_signal_handler(number, this.cancel)
     try:
         async with EtcdStore.connect(settings) as store:
-            await app.run(config, secret, store)
+            await app.run(config, secret, store, lambda changed: reaching(config, secret, app.utc_now, changed))
     except asyncio.CancelledError:
         log.info("controller_stopped")
         return 0

@@ -3,19 +3,16 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
 import structlog
 
-from reconciler.actuators.gateway.actuator import Gateway, GatewaySettings
+from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
-from reconciler.actuators.slurm.actuator import Slurm, SlurmSettings
-from reconciler.actuators.slurm.marks import Marks
-from reconciler.actuators.ssh import Address, Node
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.controllers.gateways import GatewayController
@@ -52,14 +49,6 @@ AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
 def utc_now() -> datetime:
     """Return the time; the only clock that decisions see."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Hands:
-    """Everything that reaches into the cluster."""
-
-    slurm: Slurm
-    gateways: Mapping[GatewayName, Gateway]
 
 
 @dataclass(frozen=True)
@@ -133,7 +122,11 @@ class Controller:
         )
 
 
-async def run(config: Config, server_secret: bytes, store: KeyValueStore) -> None:
+Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Hands]]
+"""Connects the hands, given whom to tell when a node becomes of use or of none."""
+
+
+async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach: Reach) -> None:
     """Watch, wait for leadership, then make the cluster agree, until cancelled or broken.
 
     Raises:
@@ -143,44 +136,30 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore) -> Non
     world = World(keys, queues.listeners())
     informer = Informer(store, keys.everything, world.changed)
     election = Election(store, keys.leader, config.reconciler.leader_ttl_s)
-    async with AsyncExitStack() as stack:
-        hands = _hands(config, server_secret, queues, stack)
-        stack.push_async_callback(election.resign)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_for_ever("informer", informer.run()), name="informer")
-            fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
-            tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
-            await informer.reached(fence.create_revision)
-            controller = Controller(config, server_secret, FencedStore(store, fence), queues, world, informer, hands)
-            for name, task in controller.tasks():
-                tasks.create_task(_for_ever(name, task), name=name)
+
+    def changed(health: NodeHealth) -> None:
+        log.info("node_changed", node=health.name, healthy=health.healthy, reason=health.reason)
+        queues.nodes.add(health.name)
+
+    async with reach(changed) as hands:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_for_ever("informer", informer.run()), name="informer")
+                fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
+                tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
+                await informer.reached(fence.create_revision)
+                fenced = FencedStore(store, fence)
+                controller = Controller(config, server_secret, fenced, queues, world, informer, hands)
+                for name, task in controller.tasks():
+                    tasks.create_task(_for_ever(name, task), name=name)
+        finally:
+            await election.resign()
 
 
 async def _for_ever(name: str, task: Coroutine[None, None, NoReturn] | Coroutine[None, None, None]) -> NoReturn:
     """Run a part that must never return; one that does has a bug, and the process ends over it."""
     await task
     raise RuntimeError(f"{name} ended")
-
-
-def _hands(config: Config, server_secret: bytes, queues: Queues, stack: AsyncExitStack) -> Hands:
-    def changed(health: NodeHealth) -> None:
-        log.info("node_changed", node=health.name, healthy=health.healthy, reason=health.reason)
-        queues.nodes.add(health.name)
-
-    def node(name: str, address: Address) -> Node:
-        kept = Node(name, address, config.ssh)
-        stack.push_async_callback(kept.close)
-        return kept
-
-    commands = [node(n.name, Address(str(n.ip), n.port, n.user)) for n in config.command_nodes]
-    marks = Marks(server_secret, config.instance)
-    slurm = Slurm(commands, SlurmSettings.of(config, marks), now=utc_now, on_change=changed)
-    gateways = {}
-    for g in config.gateway_nodes:
-        name = GatewayName(g.name)
-        reached = node(g.name, Address(str(g.internal_ip), g.port, g.user))
-        gateways[name] = Gateway(reached, name, GatewaySettings.of(config, g), now=utc_now, on_change=changed)
-    return Hands(slurm, gateways)
 
 
 def _port_settings(config: Config) -> PortSettings:
