@@ -105,7 +105,7 @@ class Slurm:
             try:
                 answer = await ask(node)
             except Retryable as error:
-                failures.append(str(error))
+                failures.append(f"{node.name}: {str(error).removeprefix(f'{node.name}: ')}")
             else:
                 return node, answer
         raise Unreachable("; ".join(failures))
