@@ -14,6 +14,7 @@ import random
 import re
 import sys
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 REQUEST_TIMEOUT_S = 40.0
@@ -146,18 +147,22 @@ def as_shell(answer: str, ports: int) -> str:
     return "".join(lines)
 
 
+def request_body(ports: int, environment: "Mapping[str, str]") -> bytes:
+    """Return the request for ports, with what Slurm tells the job of itself."""
+    asked = {
+        "ports": ports,
+        "nodes": expand(environment.get("SLURM_NODELIST") or environment["SLURM_JOB_NODELIST"]),
+        "slurm-job-id": int(environment["SLURM_JOB_ID"]),
+        "restarts": int(environment.get("SLURM_RESTART_COUNT") or 0),
+    }
+    return json.dumps(asked, sort_keys=True).encode()
+
+
 def main() -> int:
     """Read the call, ask, print the lines; the exit status is 1 when there are no ports."""
     try:
         call = Call(**json.loads(sys.stdin.readline()))
-        nodes = expand(os.environ.get("SLURM_NODELIST") or os.environ["SLURM_JOB_NODELIST"])
-        asked = {
-            "ports": call.ports,
-            "nodes": nodes,
-            "slurm-job-id": int(os.environ["SLURM_JOB_ID"]),
-            "restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        }
-        answer = ask_until_answered(call, json.dumps(asked, sort_keys=True).encode())
+        answer = ask_until_answered(call, request_body(call.ports, os.environ))
         sys.stdout.write(as_shell(answer, call.ports))
     except (Refusal, KeyError, ValueError, TypeError) as error:
         sys.stderr.write(f"bwvisu: no ports: {type(error).__name__}: {error}\n")

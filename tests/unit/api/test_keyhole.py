@@ -67,7 +67,7 @@ def caller(world: World, keyhole: Client) -> Caller:
     return Caller(world, keyhole)
 
 
-def opened(slurm_id: int = 4711, target: str = "c1-ib0", ports: int = 2) -> Report:
+def opened(slurm_id: int = 4711, run: str = "4711.0", ports: int = 2) -> Report:
     """Return what the controller reports once all rules are live."""
     services = tuple(
         Service(
@@ -76,7 +76,8 @@ def opened(slurm_id: int = 4711, target: str = "c1-ib0", ports: int = 2) -> Repo
             external_ip="203.0.113.101",
             external_port=50007 + index,
             internal_port=50007 + index,
-            target=target,
+            target="c1-ib0",
+            run=run,
         )
         for index in reversed(range(ports))
     )
@@ -149,11 +150,25 @@ async def test_the_recorded_successor_of_a_slurm_job_may_ask_anew(world: World, 
     status, _ = await caller.ask(**{"slurm-job-id": 4712, "nodes": ["c2"]})
     written = decode(ForwardRequest, await world.entry(world.keys.forward(JOB)))
 
-    assert status == 202, "the ports still lead to the former node"
+    assert status == 202, "the open ports are still the former run's"
     assert (written.slurm_job_id, written.nodes) == (4712, ("c2",))
 
 
-@pytest.mark.parametrize("stale", [opened(slurm_id=4710), opened(target="c2-ib0"), opened(ports=1)])
+async def test_a_later_run_of_the_same_slurm_job_may_ask_anew_and_an_earlier_one_may_not(
+    world: World, caller: Caller
+) -> None:
+    """Slurm requeues a job under the same id; a call of the run before may still be on its way."""
+    await caller.ask()
+    await world.write(world.keys.report(JOB), opened())
+    later, _ = await caller.ask(restarts=1, nodes=["c2"])
+    earlier, _ = await caller.ask()
+    written = decode(ForwardRequest, await world.entry(world.keys.forward(JOB)))
+
+    assert (later, earlier) == (202, 409)
+    assert (written.run, written.nodes) == ("4711.1", ("c2",))
+
+
+@pytest.mark.parametrize("stale", [opened(run="4710.0"), opened(run="4711.1"), opened(ports=1)])
 async def test_ports_of_an_earlier_slurm_job_are_not_given_out(world: World, caller: Caller, stale: Report) -> None:
     await world.write(world.keys.report(JOB), stale)
 
