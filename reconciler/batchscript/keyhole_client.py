@@ -82,6 +82,12 @@ def sign(token: str, path: str, body: bytes) -> "dict[str, str]":
     }
 
 
+def say(sentence: str) -> None:
+    """Write a sentence into the job's log at once: before Python 3.9 standard error is buffered in a file."""
+    sys.stderr.write(f"bwvisu: {sentence}\n")
+    sys.stderr.flush()
+
+
 def ask(server: str, call: Call, body: bytes) -> "tuple[int, str]":
     """Send one signed request and return the status and the text of its answer; straight, through no proxy."""
     path = f"/keyhole/v1/jobs/{call.job}/forwards"
@@ -122,7 +128,7 @@ def ask_until_answered(call: Call, body: bytes) -> str:
         trouble = "the keyhole is still at work" if status == NOT_YET else text
         if left_s <= 0:
             raise Refusal(f"gave up after {call.patience_s:.0f} s: {trouble}")
-        sys.stderr.write(f"bwvisu: no ports yet: {trouble}\n")
+        say(f"no ports yet: {trouble}")
         time.sleep(min(pause_s * random.uniform(0.5, 1.0), left_s))  # noqa: S311 - jitter, no secret
         pause_s = FIRST_PAUSE_S if status == NOT_YET else min(pause_s * 2, LONGEST_PAUSE_S)
 
@@ -165,7 +171,7 @@ def main() -> int:
         answer = ask_until_answered(call, request_body(call.ports, os.environ))
         sys.stdout.write(as_shell(answer, call.ports))
     except (Refusal, KeyError, ValueError, TypeError) as error:
-        sys.stderr.write(f"bwvisu: no ports: {type(error).__name__}: {error}\n")
+        say(f"no ports: {type(error).__name__}: {error}")
         return 1
     return 0
 
