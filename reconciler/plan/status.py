@@ -25,7 +25,8 @@ class Claim(NamedTuple):
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
     """Return the report for the phase; equal to the last one when nothing changed."""
     last = seen.report
-    claims = [*_slurm_claims(seen, view, phase), *_port_claims(seen), *_removal_claims(seen, view, phase)]
+    ports = _port_claims(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else []
+    claims = [*_slurm_claims(seen, view, phase), *ports, *_removal_claims(seen, view, phase)]
     conditions = tuple(_aged(claim, last, now) for claim in claims)
     trouble = tuple(c for c in last.conditions if c.type == PROGRESSING) if last is not None else ()
     return Report(
