@@ -13,7 +13,7 @@ from reconciler.errors import Unreachable
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.kv import Batch, Changed, Listing, Put, Revision
 from reconciler.store.settings import EtcdSettings
-from tests.contract.batches import changes, revision
+from tests.contract.batches import changes, revision, settled
 from tests.contract.certificates import Authority
 from tests.contract.conftest import RELEASES, started
 from tests.contract.etcd_server import EtcdServer
@@ -59,6 +59,19 @@ async def test_a_crash_ends_the_watch_and_loses_nothing_that_was_acknowledged(st
         listed = {entry.key for entry in (await eventually(store)).entries}
     assert writing.result() <= listed
     assert told <= listed
+
+
+async def test_a_watch_that_broke_leaves_no_task(start_etcd: StartEtcd) -> None:
+    """What asks for signs of life once slept on after its stream was gone; here it would for 20 seconds."""
+    server = start_etcd()
+    before = asyncio.all_tasks()
+    async with EtcdStore.connect(EtcdSettings((server.endpoint,), watch_silence_s=60)) as store:
+        async with aclosing(store.watch("/", Revision(0))) as batches:
+            await anext(batches)
+            server.kill()
+            with pytest.raises(Unreachable):
+                await until_it_ends(batches)
+        assert await settled(before) == set()
 
 
 async def test_a_restarted_etcd_goes_on_with_the_same_revisions(start_etcd: StartEtcd) -> None:
