@@ -54,6 +54,8 @@ class SlurmRecord(Value):
     state: str | None = None
     reason: str | None = None
     nodes: tuple[str, ...] = ()
+    requeues: int = 0
+    """How often Slurm was seen to put the same job back into its queue after it had started."""
     started: Moment | None = None
     ends: Moment | None = None
 
@@ -62,6 +64,8 @@ class Service(Value):
     """One port of a job, and its link."""
 
     index: Annotated[int, Field(ge=0)]
+    run: str
+    """Which run of the job it serves: Slurm id and how often it had been requeued."""
     gateway: str
     external_ip: IPv4Address
     external_port: int
@@ -83,6 +87,11 @@ class Report(Value):
     services: tuple[Service, ...] = ()
     """Filled once the rules are live; the last known ones stay when the job is finished."""
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job's end was seen, or it can never begin."""
+        return any(c.type == "Finished" and c.status == "True" for c in self.conditions)
 
 
 class UserAnswer(Value):

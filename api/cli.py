@@ -1,0 +1,177 @@
+"""The command line ``bwvisu``: the portal's requests by hand, and the portals' credentials."""
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from api import passwords
+from api.client import Client, Portal, connect, phase_of
+from api.schemas import JsonObject
+from reconciler.errors import ConfigError, Retryable, Terminal
+from reconciler.model.report import Phase
+
+EPILOG = """\
+Who asks: --credentials FILE or BWVISU_CREDENTIALS (a file with name:password in one line), or else BWVISU_NAME and
+BWVISU_PASSWORD. A password is never an argument. Exit status: 0 done, 1 refused, 2 wrong use, 3 no answer (try again),
+4 waited too long."""
+
+
+class Outcome(NamedTuple):
+    """What a command found: the same for programs and for people."""
+
+    shown: object
+    lines: Sequence[str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        outcome = _credential(options) if options.command == "credential" else asyncio.run(_remote(options, os.environ))
+    except ConfigError as error:
+        return _fail(error, 2)
+    except Terminal as error:
+        return _fail(error, 1)
+    except Retryable as error:
+        return _fail(error, 3)
+    except TimeoutError:
+        return _fail(f"not {options.command} within {options.timeout_s:.0f} s", 4)
+    print(json.dumps(outcome.shown, indent=1) if options.json else "\n".join(outcome.lines))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line."""
+    top = argparse.ArgumentParser(prog="bwvisu", description="Jobs of the bwVisu middleware.", epilog=EPILOG)
+    top.formatter_class = argparse.RawDescriptionHelpFormatter
+    top.add_argument("--server", default=os.environ.get("BWVISU_SERVER", "http://127.0.0.1:4242"), metavar="URL")
+    top.add_argument("--credentials", type=Path, metavar="FILE")
+    top.add_argument("--json", action="store_true", help="print JSON instead of lines for people")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_submit(commands.add_parser("submit", help="wish for a job"))
+    commands.add_parser("list", help="show all jobs")
+    commands.add_parser("show", help="show one job").add_argument("id")
+    delete = commands.add_parser("delete", help="say that nobody wants a job any more")
+    delete.add_argument("id")
+    delete.add_argument("--wait", action="store_true", help="return when it is gone")
+    wait = commands.add_parser("wait", help="return when a job is in a phase")
+    wait.add_argument("id")
+    wait.add_argument("--phase", type=Phase, default=Phase.AVAILABLE, metavar="|".join(Phase))
+    for command in (delete, wait):
+        command.add_argument("--timeout-s", type=float, default=300.0, metavar="S")
+    commands.add_parser("credential", help="make a line of the credentials file").add_argument("name")
+    return top
+
+
+def _add_submit(submit: argparse.ArgumentParser) -> None:
+    submit.add_argument("--user", required=True, help="who the job runs as, on the cluster")
+    submit.add_argument("--template", required=True)
+    submit.add_argument("--var", type=_pair, action="append", default=[], metavar="NAME=VALUE", dest="variables")
+    submit.add_argument("--label", type=_pair, action="append", default=[], metavar="NAME=VALUE", dest="labels")
+    submit.add_argument("--id", help="an id of your own: then asking twice makes one job")
+    submit.add_argument("--partition")
+    for name in ("nodes", "tasks-per-node", "memory-mib", "gpus", "time-limit-minutes"):
+        submit.add_argument(f"--{name}", type=int, metavar="N")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _credential(options: argparse.Namespace) -> Outcome:
+    """Read a password from the terminal, unseen, or from standard input."""
+    terminal = sys.stdin.isatty()
+    password = getpass.getpass("Password: ") if terminal else sys.stdin.readline().rstrip("\n")
+    line = passwords.line(options.name, password)
+    return Outcome({"line": line}, [line])
+
+
+async def _remote(options: argparse.Namespace, environment: Mapping[str, str]) -> Outcome:
+    async with connect(_portal(options, environment)) as client:
+        match options.command:
+            case "submit":
+                return _one(await client.submit(_job_request(options)))
+            case "list":
+                jobs = await client.jobs()
+                return Outcome(jobs, [_line(job) for job in jobs] or ["no jobs"])
+            case "show":
+                return _one(await client.job(options.id))
+            case "delete":
+                return await _delete(client, options)
+            case _:
+                async with asyncio.timeout(options.timeout_s):
+                    return _one(await client.wait_phase(options.id, options.phase))
+
+
+async def _delete(client: Client, options: argparse.Namespace) -> Outcome:
+    deleted = await client.delete(options.id)
+    if options.wait:
+        async with asyncio.timeout(options.timeout_s):
+            await client.wait_gone(options.id)
+    return Outcome(deleted, [f"{options.id}  {'gone' if options.wait else 'being removed'}"])
+
+
+def _portal(options: argparse.Namespace, environment: Mapping[str, str]) -> Portal:
+    """Return whom to ask and as whom; a password comes from a file or the environment, never from an argument."""
+    path = options.credentials or environment.get("BWVISU_CREDENTIALS")
+    if path is None:
+        name, password = environment.get("BWVISU_NAME", ""), environment.get("BWVISU_PASSWORD", "")
+    else:
+        try:
+            name, _, password = Path(path).read_text(encoding="utf-8").strip().partition(":")
+        except OSError as error:
+            raise ConfigError(f"cannot read the credentials: {error}") from error
+    if not (name and password):
+        raise ConfigError("who asks? give --credentials FILE, or BWVISU_NAME and BWVISU_PASSWORD")
+    return Portal(options.server, name, password)
+
+
+def _job_request(options: argparse.Namespace) -> JsonObject:
+    names = ("partition", "nodes", "tasks_per_node", "memory_mib", "gpus", "time_limit_minutes")
+    resources = {name.replace("_", "-"): getattr(options, name) for name in names if getattr(options, name) is not None}
+    return {
+        "user": options.user,
+        "template": options.template,
+        "variables": dict(options.variables),
+        "labels": dict(options.labels),
+        "resources": resources,
+        **({"id": options.id} if options.id is not None else {}),
+    }
+
+
+def _one(job: JsonObject) -> Outcome:
+    return Outcome(job, [_line(job), *_details(job)])
+
+
+def _line(job: JsonObject) -> str:
+    spec = job["spec"]
+    said = f"{spec['user']}  {spec['template']}" if isinstance(spec, dict) else ""
+    removal = "  being removed" if "deleted" in job else ""
+    return f"{job['id']}  {phase_of(job):10}  {said}{removal}"
+
+
+def _details(job: JsonObject) -> Sequence[str]:
+    status = job["status"]
+    if not isinstance(status, dict):
+        return []
+    links = [f"  link {s['index']}: {s['external-ip']}:{s['external-port']}" for s in status.get("services", [])]
+    claims = [f"  {c['type']} {c['status']}: {c['message']}" for c in status.get("conditions", [])]
+    return [*links, *claims]
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"bwvisu: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The Python client of the portal's API."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from api.schemas import JsonObject
+from reconciler.errors import Refused, Retryable, Unreachable
+from reconciler.model.report import Phase
+
+REQUEST_TIMEOUT_S = 30.0
+"""Longer than the API waits for its controller."""
+
+LOOK_AGAIN_S = 0.5
+NOT_FOUND = 404
+SERVER_FAULT = 500
+
+ORDER = (Phase.PENDING, Phase.SUBMITTED, Phase.RUNNING, Phase.AVAILABLE)
+"""The way up; whoever waits for one of these is content with a later one."""
+
+
+class JobUnknown(Refused):
+    """The API knows no such job (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where the API is, and as whom to ask."""
+
+    server: str
+    name: str
+    password: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The header that says who asks (RFC 7617)."""
+        return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
+
+
+class Client:
+    """One method per request; made by `connect`."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def submit(self, job: JsonObject) -> JsonObject:
+        """Wish for a job and return it; `job` is the body of ``POST /v1/jobs``."""
+        return await self._ask("POST", "/v1/jobs", job)
+
+    async def jobs(self) -> list[JsonObject]:
+        """Return all jobs."""
+        found = (await self._ask("GET", "/v1/jobs"))["jobs"]
+        return list(found) if isinstance(found, list) else []
+
+    async def job(self, job: str) -> JsonObject:
+        """Return one job.
+
+        Raises:
+            JobUnknown: there is none of this id.
+        """
+        return await self._ask("GET", f"/v1/jobs/{job}")
+
+    async def delete(self, job: str) -> JsonObject:
+        """Say that nobody wants this job any more, and return it."""
+        return await self._ask("DELETE", f"/v1/jobs/{job}")
+
+    async def wait_phase(self, job: str, phase: Phase) -> JsonObject:
+        """Return the job as soon as it is in this phase or past it; for how long is the caller's limit.
+
+        Raises:
+            Refused: it is gone, or ended without ever getting there.
+        """
+        while True:
+            found = await self.job(job)
+            now = phase_of(found)
+            if now is phase or (now in ORDER and phase in ORDER and ORDER.index(now) > ORDER.index(phase)):
+                return found
+            if now is Phase.FINISHED:
+                raise Refused(f"job {job} is finished")
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def wait_gone(self, job: str) -> None:
+        """Return when there is no such job any more."""
+        while True:
+            try:
+                await self.job(job)
+            except JobUnknown:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _ask(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        try:
+            async with self._session.request(method, path, json=body) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(f"no answer from the API: {type(error).__name__} {error}") from error
+        if response.ok:
+            return dict(json.loads(text))
+        said = f"{response.status}: {_detail(text)}"
+        if response.status == NOT_FOUND:
+            raise JobUnknown(said)
+        raise Retryable(said) if response.status >= SERVER_FAULT else Refused(said)
+
+
+@asynccontextmanager
+async def connect(portal: Portal) -> AsyncGenerator[Client]:
+    """Give a client of this portal while the context is open."""
+    async with aiohttp.ClientSession(
+        portal.server,
+        headers={"Authorization": portal.authorization},
+        timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
+    ) as session:
+        yield Client(session)
+
+
+def phase_of(job: JsonObject) -> Phase:
+    """Return the phase of a job as the API showed it."""
+    status = job["status"]
+    return Phase(status["phase"]) if isinstance(status, dict) else Phase.PENDING
+
+
+def _detail(text: str) -> str:
+    """Return what a problem says, all its findings included."""
+    try:
+        problem = json.loads(text)
+        findings = [f"{finding['field']}: {finding['detail']}" for finding in problem.get("errors", [])]
+        return "\n".join([f"{problem['title']}.", *(findings or [problem["detail"]])])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text[:200]

@@ -1,0 +1,35 @@
+"""What every answer needs: the store, the templates, the settings and the clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiohttp import web
+
+from reconciler.batchscript.library import Library
+from reconciler.config import Config
+from reconciler.store.keys import Keys
+from reconciler.store.kv import KeyValueStore
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Stateless but for what it points to, so that any number of processes may serve side by side."""
+
+    config: Config
+    store: KeyValueStore
+    server_secret: bytes = field(repr=False)
+    now: Callable[[], datetime]
+
+    @property
+    def keys(self) -> Keys:
+        """The names of the keys below this installation's prefix."""
+        return Keys(self.config.etcd.prefix)
+
+    @property
+    def library(self) -> Library:
+        """The site's templates."""
+        return Library(self.config.templates_directory)
+
+
+DESK = web.AppKey("desk", Desk)

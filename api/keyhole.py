@@ -1,0 +1,127 @@
+"""The keyhole: a running job asks for ports, and gets them once the controller has opened them."""
+
+import asyncio
+import hashlib
+
+from aiohttp import web
+from structlog.contextvars import bind_contextvars
+
+from api import schemas, wishes
+from api.bodies import parse, read_raw
+from api.desk import DESK, Desk
+from api.findings import require
+from api.problems import Finding, Problem
+from api.schemas import PortsRequest
+from api.signing import Nonces, is_authentic, is_timely, signed_request
+from api.waiting import wait_for
+from reconciler.errors import Conflict
+from reconciler.model.base import JobId
+from reconciler.model.report import Report
+from reconciler.model.wish import ForwardRequest, Wish
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import Entry, Put, Revision, Unchanged
+
+ANSWER_WITHIN_S = 20.0
+"""A job is told "not yet" after this long, and asks again; its client waits longer for one answer."""
+
+NONCES = web.AppKey("nonces", Nonces)
+
+
+async def ask_for_ports(request: web.Request) -> web.Response:
+    """``POST /keyhole/v1/jobs/<id>/forwards``: the same request again gets the same answer."""
+    desk = request.app[DESK]
+    raw = await read_raw(request)
+    job = _caller(request, raw)
+    bind_contextvars(job=job)
+    parse(raw)
+    asked = require(PortsRequest, raw)
+    _require_allowed(desk, asked)
+    forward = await _record(desk, job, asked)
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
+    except TimeoutError:
+        return web.json_response({"detail": "The ports are not open yet."}, status=202, headers={"Retry-After": "1"})
+    return web.json_response(schemas.ports(report.services))
+
+
+def _caller(request: web.Request, raw: bytes) -> JobId:
+    """Return the job that signed the request; whether it exists is not looked up before the signature is right."""
+    desk, job = request.app[DESK], request.match_info["job"]
+    call = signed_request(request.headers, request.method, request.path, raw)
+    signed = request.headers.get("Bwvisu-Signature", "")
+    authentic = is_authentic(desk.server_secret, desk.config.instance, job, call, signed)
+    if not (authentic and is_timely(call.timestamp, desk.now())):
+        raise _refused()
+    if not request.app[NONCES].is_new(JobId(job), call.nonce, desk.now()):
+        raise _refused()
+    return JobId(job)
+
+
+def _refused() -> Problem:
+    """Return the one answer to everybody who may not ask, whatever the reason."""
+    detail = "No such job, a wrong signature, a signature used before, or a clock that is off by more than 300 s."
+    return Problem("keyhole-refused", detail)
+
+
+async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
+    """Write the request once; it holds only while the wish is as it was read, so none outlives its job."""
+    forward, key = _forward(desk, job, asked), desk.keys.forward(job)
+    for _ in range(wishes.ATTEMPTS):
+        wish = await _wanted(desk, job)
+        entry = await desk.store.get(key)
+        if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
+            return known
+        if entry is not None:
+            await _require_successor(desk, decode(ForwardRequest, entry), forward)
+        guards = [Unchanged(wish.key, wish.mod_revision), Unchanged(key, entry.mod_revision if entry else Revision(0))]
+        try:
+            await desk.store.commit(guards, [Put(key, encode(forward))])
+        except Conflict:
+            continue
+        return forward
+    raise wishes.busy()
+
+
+async def _wanted(desk: Desk, job: JobId) -> Entry:
+    """Return the entry of the job's wish, if there is one and nobody deleted it."""
+    entry = await desk.store.get(desk.keys.wish(job))
+    if entry is None or decode(Wish, entry).deleted is not None:
+        raise _refused()
+    return entry
+
+
+def _require_allowed(desk: Desk, asked: PortsRequest) -> None:
+    limit = desk.config.keyholed_max_forwarders_per_job
+    if asked.ports > limit:
+        detail = f"A job may have at most {limit} ports."
+        raise Problem.of([Finding("ports-too-many", "/ports", detail, str(asked.ports), f"at most {limit}")])
+
+
+async def _require_successor(desk: Desk, known: ForwardRequest, forward: ForwardRequest) -> None:
+    """Let only a later run take the place of an earlier one: requeued, or the Slurm job that is now recorded."""
+    if known.slurm_job_id == forward.slurm_job_id and known.restarts < forward.restarts:
+        return
+    report = await wishes.report(desk, JobId(forward.job))
+    recorded = report.slurm.job_id if report is not None and report.slurm is not None else None
+    if known.slurm_job_id == forward.slurm_job_id or recorded != forward.slurm_job_id:
+        raise Problem("request-changed", "This job asked for other ports, or on other nodes, before.")
+
+
+def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
+    meaning = asked.model_dump_json(by_alias=True).encode()
+    return ForwardRequest(
+        job=job,
+        ports=asked.ports,
+        nodes=asked.nodes,
+        slurm_job_id=asked.slurm_job_id,
+        restarts=asked.restarts,
+        digest=hashlib.sha256(meaning).hexdigest(),
+        asked=desk.now(),
+    )
+
+
+def _serves(report: Report, forward: ForwardRequest) -> bool:
+    """Whether the report speaks of all ports of exactly this request, not of an earlier run's."""
+    served = sorted(service.index for service in report.services if service.run == forward.run)
+    return served == list(range(forward.ports))

@@ -1,0 +1,105 @@
+"""Every refusal of the API: a table of kinds, and how one is said (RFC 9457, ``application/problem+json``)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+KINDS: Mapping[str, tuple[int, str]] = {
+    "json-malformed": (400, "The body is not the JSON it should be"),
+    "credentials-wrong": (401, "Name and password are missing or wrong"),
+    "keyhole-refused": (403, "The keyhole does not open"),
+    "user-forbidden": (403, "This user may not run jobs"),
+    "job-unknown": (404, "There is no such job"),
+    "route-unknown": (404, "There is nothing at this address"),
+    "method-wrong": (405, "This address does not know the method"),
+    "body-slow": (408, "The body did not arrive in time"),
+    "id-taken": (409, "Another job has this id"),
+    "request-changed": (409, "This job asked for other ports before"),
+    "body-large": (413, "The body is too large"),
+    "content-wrong": (415, "The body is not said to be JSON"),
+    "field-missing": (422, "A field is missing"),
+    "field-unknown": (422, "A field is not known"),
+    "fields-wrong": (422, "Several fields are wrong"),
+    "ports-too-many": (422, "A job may not have so many ports"),
+    "template-unknown": (422, "There is no such template"),
+    "template-wrong": (422, "The template itself cannot be used"),
+    "user-unknown": (422, "The cluster does not know this user"),
+    "value-wrong": (422, "A field holds a wrong value"),
+    "variable-missing": (422, "A variable of the template is missing"),
+    "variable-surplus": (422, "A variable is not in the template"),
+    "bug": (500, "Something is wrong on our side"),
+    "store-refused": (500, "The store refuses this service"),
+    "value-unreadable": (500, "What is stored cannot be read"),
+    "cluster-unreachable": (502, "No command node of the cluster is of use"),
+    "store-busy": (503, "Others write to the same job"),
+    "store-unreachable": (503, "Wishes cannot be written or read now"),
+    "too-busy": (503, "Too many passwords are being checked"),
+    "controller-silent": (504, "The controller does not answer"),
+}
+"""Kind (the last part of ``type``), status and title of everything the API may refuse."""
+
+RETRY_AFTER_S = 5
+"""What a client is told to wait when waiting helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with one field."""
+
+    kind: str
+    field: str
+    """JSON pointer into the body (RFC 6901)."""
+    detail: str
+    found: str | None = None
+    """What was there, shortened; None where it was nothing or might be a secret."""
+    allowed: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Return the members of a problem that it stands for."""
+        members = {"type": f"/problems/{self.kind}", "field": self.field, "detail": self.detail}
+        return members | {k: v for k, v in (("found", self.found), ("allowed", self.allowed)) if v is not None}
+
+
+@dataclass
+class Problem(Exception):
+    """A request is refused; raised anywhere, said once at the edge."""
+
+    kind: str
+    detail: str
+    findings: Sequence[Finding] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of its kind."""
+        return KINDS[self.kind][0]
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> "Problem":
+        """Return the one problem that stands for these findings; a user who may not weighs most."""
+        kinds = {finding.kind for finding in findings}
+        if "user-forbidden" in kinds:
+            kinds = {"user-forbidden"}
+        kind = kinds.pop() if len(kinds) == 1 else "fields-wrong"
+        return cls(kind, " ".join(finding.detail for finding in findings), findings)
+
+
+def response(problem: Problem, instance: str, request_id: str) -> web.Response:
+    """Return the problem as an answer; `instance` is the path that was asked for."""
+    status, title = KINDS[problem.kind]
+    members: dict[str, object] = {}
+    if len(problem.findings) == 1:
+        members |= problem.findings[0].as_json()
+    elif problem.findings:
+        members["errors"] = [finding.as_json() for finding in problem.findings]
+    members |= {"type": f"/problems/{problem.kind}", "title": title, "status": status}
+    members |= {"detail": problem.detail, "instance": instance, "request-id": request_id}
+    waiting = {"Retry-After": str(RETRY_AFTER_S)} if status in {502, 503, 504} else {}
+    return web.Response(
+        status=status,
+        text=json.dumps(members, indent=1),
+        content_type="application/problem+json",
+        headers={**waiting, **problem.headers},
+    )

@@ -1,0 +1,30 @@
+"""The whole HTTP surface, as one table per door."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from api import keyhole, v1
+
+
+class Route(NamedTuple):
+    """One method of one address, and who answers it."""
+
+    method: str
+    path: str
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+PORTAL = (
+    Route("POST", "/v1/jobs", v1.submit),
+    Route("GET", "/v1/jobs", v1.list_jobs),
+    Route("GET", "/v1/jobs/{job}", v1.show),
+    Route("DELETE", "/v1/jobs/{job}", v1.delete),
+    Route("GET", "/healthz", v1.healthz),
+    Route("GET", "/readyz", v1.readyz),
+)
+"""For the web portal; all but the last two want a name and a password."""
+
+KEYHOLE = (Route("POST", "/keyhole/v1/jobs/{job}/forwards", keyhole.ask_for_ports),)
+"""For running jobs; each call is signed with the job's token."""

@@ -1,0 +1,72 @@
+"""What comes in through the doors and what goes out, beside the nouns of the model."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from reconciler.model.base import JOB_ID_PATTERN, Value
+from reconciler.model.report import Phase, Report, Service
+from reconciler.model.wish import JobSpec, NodeName, Wish
+
+JsonObject = dict[str, object]
+
+
+class JobRequest(JobSpec):
+    """``POST /v1/jobs``: what a job should be, and the portal's own id for it if it wants one."""
+
+    id: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)] | None = None
+    """With an id the request may be sent again without making a second job."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """The wish's part of it."""
+        return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})
+
+
+class PortsRequest(Value):
+    """``POST /keyhole/v1/jobs/<id>/forwards``: a running job asks for ports."""
+
+    ports: Annotated[int, Field(ge=1)]
+    nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
+    """The job's nodes as Slurm names them, the first one first."""
+    slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
+    restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
+    """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
+
+
+def job(wish: Wish, report: Report | None) -> JsonObject:
+    """Return a job as ``/v1`` shows it; before the first report it is pending since its creation."""
+    shown = _plain(wish)
+    del shown["schema-version"]
+    shown["status"] = _status(wish, report)
+    return shown
+
+
+def ports(services: Sequence[Service]) -> JsonObject:
+    """Return what the job's client needs to know of its ports."""
+    return {
+        "services": [
+            {
+                "index": service.index,
+                "port": service.internal_port,
+                "gateway": str(service.external_ip),
+                "external-port": service.external_port,
+            }
+            for service in sorted(services, key=lambda service: service.index)
+        ]
+    }
+
+
+def _status(wish: Wish, report: Report | None) -> JsonObject:
+    if report is None:
+        report = Report(id=wish.id, observed_generation=0, phase=Phase.PENDING, since=wish.created)
+    status = _plain(report)
+    del status["schema-version"], status["id"]
+    return status
+
+
+def _plain(value: Value) -> JsonObject:
+    plain = json.loads(value.model_dump_json(by_alias=True, exclude_none=True))
+    return dict(plain)

@@ -1,0 +1,124 @@
+"""Writes and reads wishes: each write is one transaction that holds only if nobody wrote in between."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from api.desk import Desk
+from api.problems import Problem
+from api.schemas import JobRequest
+from reconciler.errors import Conflict, Unreadable
+from reconciler.model.base import JobId
+from reconciler.model.report import Report
+from reconciler.model.wish import Wish
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import Entry, Put, Revision, Unchanged
+
+ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+"""32 letters and digits that are not mistaken for each other; 12 of them are 60 bits."""
+ID_LENGTH = 12
+ATTEMPTS = 5
+"""Somebody wrote first, this often in a row: then it is not our turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All jobs, and the keys among them that cannot be read, each with why."""
+
+    jobs: tuple[tuple[Wish, Report | None], ...]
+    unreadable: Mapping[str, str]
+
+
+def new_id() -> JobId:
+    """Return a job id that nobody guesses."""
+    return JobId("".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)))
+
+
+async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
+    """Return the wish that this request already made, or None if its id is free.
+
+    Raises:
+        Problem: the id belongs to another wish.
+    """
+    if asked.id is None:
+        return None
+    entry = await desk.store.get(desk.keys.wish(JobId(asked.id)))
+    if entry is None:
+        return None
+    wish = decode(Wish, entry)
+    if wish.spec != asked.spec or wish.deleted is not None:
+        raise Problem("id-taken", f"The id {asked.id} belongs to another job, or to one that was deleted.")
+    return wish
+
+
+async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
+    """Write a new wish and return it with True, or with False the one that the same request made meanwhile."""
+    for _ in range(ATTEMPTS):
+        job = JobId(asked.id) if asked.id is not None else new_id()
+        wish = Wish(id=job, created=desk.now(), spec=asked.spec)
+        key = desk.keys.wish(job)
+        try:
+            await desk.store.commit([Unchanged(key, Revision(0))], [Put(key, encode(wish))])
+        except Conflict:
+            if (made := await taken(desk, asked)) is not None:
+                return made, False
+            continue
+        return wish, True
+    raise busy()
+
+
+async def delete(desk: Desk, job: JobId) -> Wish:
+    """Mark a wish as deleted, once; what hangs on it is the controller's to remove.
+
+    Raises:
+        Problem: there is no such wish.
+    """
+    for _ in range(ATTEMPTS):
+        entry, wish = await find(desk, job)
+        if wish.deleted is not None:
+            return wish
+        changed = wish.model_copy(update={"deleted": desk.now(), "generation": wish.generation + 1})
+        try:
+            await desk.store.commit([Unchanged(entry.key, entry.mod_revision)], [Put(entry.key, encode(changed))])
+        except Conflict:
+            continue
+        return changed
+    raise busy()
+
+
+async def find(desk: Desk, job: JobId) -> tuple[Entry, Wish]:
+    """Return a wish, and the entry it stands in.
+
+    Raises:
+        Problem: there is no such wish.
+    """
+    entry = await desk.store.get(desk.keys.wish(job))
+    if entry is None:
+        raise Problem("job-unknown", f"There is no job {job}.")
+    return entry, decode(Wish, entry)
+
+
+async def report(desk: Desk, job: JobId) -> Report | None:
+    """Return what the controller reports of a job, or None before its first report."""
+    entry = await desk.store.get(desk.keys.report(job))
+    return decode(Report, entry) if entry is not None else None
+
+
+async def read_all(desk: Desk) -> Everything:
+    """Return all jobs; one value that cannot be read does not hide the others."""
+    wishes, reports = await desk.store.list(desk.keys.wishes), await desk.store.list(desk.keys.reports)
+    reported = {entry.key.removeprefix(desk.keys.reports): entry for entry in reports.entries}
+    jobs: list[tuple[Wish, Report | None]] = []
+    unreadable: dict[str, str] = {}
+    for entry in wishes.entries:
+        job = entry.key.removeprefix(desk.keys.wishes)
+        try:
+            jobs.append((decode(Wish, entry), decode(Report, reported[job]) if job in reported else None))
+        except Unreadable as error:
+            unreadable[job] = str(error)
+    return Everything(tuple(jobs), unreadable)
+
+
+def busy() -> Problem:
+    """Return the problem of a transaction that others were always faster than."""
+    return Problem("store-busy", "Others write to the same job; try again.")

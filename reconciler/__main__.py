@@ -1,0 +1,72 @@
+"""The daemon: configuration, secrets, logs and signals; everything else is `reconciler.app`."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from reconciler import app, logs
+from reconciler.actuators.hands import reaching
+from reconciler.config import Config, load, read_secret, require_private
+from reconciler.errors import ConfigError
+from reconciler.store.configured import etcd_settings
+from reconciler.store.etcd import EtcdStore
+from reconciler.store.settings import EtcdSettings
+
+log = structlog.get_logger()
+
+EXIT_CONFIG = 2
+"""The configuration is wrong: starting again without a change is of no use."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the controller until SIGTERM or SIGINT; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = load(options.config, os.environ)
+        secret = _secrets(config, os.environ)
+        settings = etcd_settings(config, os.environ)
+    except ConfigError as error:
+        print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - before the log there is standard error
+        return EXIT_CONFIG
+    if options.check_config:
+        return 0
+    logs.configure(config.log_level)
+    return asyncio.run(_serve(config, secret, settings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bwvisu-reconciler", description="Make the cluster agree with the wishes in etcd."
+    )
+    parser.add_argument("--config", type=Path, help="the configuration file (default: BWVISU_CONFIG, then four places)")
+    parser.add_argument("--check-config", action="store_true", help="read configuration and secrets, then stop")
+    return parser
+
+
+def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:
+    require_private(config.ssh.private_key_file, environment)
+    return read_secret(config.server_secret_file, environment).get_secret_value().encode()
+
+
+async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
+    """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with EtcdStore.connect(settings) as store:
+            await app.run(config, secret, store, lambda changed: reaching(config, secret, app.utc_now, changed), stop)
+    except ExceptionGroup as group:
+        log.error("controller_broken", errors=[f"{type(error).__name__}: {error}" for error in group.exceptions])
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What the controllers need of the world: a batch system, and one forwarder per gateway."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from reconciler.model.base import GatewayName, SlurmId
+from reconciler.model.lease import Route
+from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """Whether one node is of use."""
+
+    name: str
+    healthy: bool
+    reason: str
+    """One sentence about what failed; empty while it is healthy."""
+    since: datetime
+    """When ``healthy`` last changed."""
+
+
+class Target(NamedTuple):
+    """One TCP address that is probed."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A gateway's table after it was made to agree."""
+
+    routes: frozenset[Route]
+    """In force, as read back after acting."""
+    repaired: tuple[str, ...]
+    """What somebody else had broken, one sentence each: neither newly wanted nor no longer wanted."""
+    commands: int
+    """iptables commands that changed something; 0 when everything was in place."""
+
+
+class BatchSystem(Protocol):
+    """Slurm, seen through whichever command node answers."""
+
+    @property
+    def nodes(self) -> tuple[NodeHealth, ...]:
+        """The command nodes' health, in the order of the configuration."""
+
+    async def submit(self, submission: Submission) -> SlurmId:
+        """Submit once, through one node.
+
+        Raises:
+            Terminal: it was certainly not submitted.
+            Unreachable: it is unknown whether it was submitted; only a later listing tells.
+        """
+
+    async def listing(self) -> QueueListing:
+        """Return a complete listing of our jobs.
+
+        Raises:
+            Retryable: no node gave a complete one; nothing may be concluded.
+        """
+
+    async def cancel(self, row: QueueRow) -> None:
+        """Cancel exactly this job; one that is already gone counts as cancelled.
+
+        Raises:
+            Retryable: it is unknown whether it was cancelled.
+            Refused: Slurm or sudo said no.
+        """
+
+    async def account(self, name: str) -> Account | None:
+        """Return the user's account; None when a node said that there is no such user.
+
+        Raises:
+            Retryable: no node could say.
+        """
+
+
+class Forwarder(Protocol):
+    """One gateway."""
+
+    @property
+    def name(self) -> GatewayName:
+        """Its name in keys, logs and the API."""
+
+    @property
+    def health(self) -> NodeHealth:
+        """Whether its last command got an answer."""
+
+    async def read(self) -> frozenset[Route]:
+        """Return the routes that are wholly in force.
+
+        Raises:
+            Retryable: the table could not be read.
+        """
+
+    async def apply(self, routes: frozenset[Route]) -> Applied:
+        """Make these the only routes, and confirm it by reading back.
+
+        Raises:
+            Retryable: it could not be confirmed; some of it may have happened.
+        """
+
+    async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
+        """Return for every target whether something accepts connections there, as seen from the gateway.
+
+        Raises:
+            Retryable: the gateway could not look.
+        """
+
+    async def resolve(self, host: str) -> str:
+        """Return the IPv4 address of a host, as the gateway resolves it.
+
+        Raises:
+            Terminal: the gateway knows no such host.
+            Retryable: the gateway could not look.
+        """
+
+    async def listening(self, port: int, ips: Sequence[str]) -> tuple[str, ...]:
+        """Return where something listens on this port already: ``gateway`` (itself) or members of ``ips``.
+
+        Raises:
+            Retryable: the gateway could not look.
+        """

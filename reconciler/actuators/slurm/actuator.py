@@ -1,0 +1,169 @@
+"""Act on Slurm through whichever command node answers."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from reconciler.actuators.command import Command, Finished
+from reconciler.actuators.health import HealthRecord
+from reconciler.actuators.protocols import NodeHealth
+from reconciler.actuators.slurm import answers, commands
+from reconciler.actuators.slurm.marks import Marks
+from reconciler.config import Config
+from reconciler.errors import Refused, Retryable, Unreachable
+from reconciler.model.base import SlurmId
+from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
+
+T = TypeVar("T")
+
+SECOND_LOOK_AFTER = timedelta(seconds=60)
+"""A command node that failed is tried again this long after."""
+
+SECOND_LOOK_LIMIT_S = 2.0
+"""How long such a try may hold up the listing that another node has given already."""
+
+
+class Runner(Protocol):
+    """What is needed of a node: `reconciler.actuators.ssh.Node`."""
+
+    name: str
+
+    async def run(self, command: Command, *, timeout_s: float) -> Finished:
+        """Return what the command said once it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmSettings:
+    """How Slurm is asked."""
+
+    marks: Marks
+    minimum_uid: int
+    home_prefix: str
+    """``<prefix>/<user>`` is where a job's log goes."""
+    command_timeout_s: float
+    """Bounds each command on the node itself."""
+
+    @classmethod
+    def of(cls, config: Config, marks: Marks) -> "SlurmSettings":
+        """Return what the configuration says."""
+        return cls(
+            marks=marks,
+            minimum_uid=config.policy.minimum_uid,
+            home_prefix=str(config.bwvisu_home_prefix),
+            command_timeout_s=config.slurm.command_timeout_s,
+        )
+
+
+class Slurm:
+    """The batch system: looks fail over to the next command node, a submission goes to one node only."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Runner],
+        settings: SlurmSettings,
+        *,
+        now: Callable[[], datetime],
+        on_change: Callable[[NodeHealth], None] | None = None,
+    ) -> None:
+        self._nodes = tuple(nodes)
+        self._settings = settings
+        self._now = now
+        self._health = {node.name: HealthRecord(node.name, now, on_change) for node in nodes}
+        self._last_good = self._nodes[0]
+        self._failed: dict[str, datetime] = {}
+        """When each node last failed to list."""
+        self._as_root: dict[tuple[str, str, str], bool] = {}
+
+    @property
+    def nodes(self) -> tuple[NodeHealth, ...]:
+        """The command nodes' health, in the order of the configuration: whether each gave its last listing."""
+        return tuple(self._health[node.name].current for node in self._nodes)
+
+    async def submit(self, submission: Submission) -> SlurmId:
+        """Submit once, through one node: the first that can look the user up."""
+        node, account = await self._first_answer(lambda node: self._account_on(node, submission.user))
+        if account is None:
+            raise Refused(f"the cluster knows no user {submission.user}")
+        commands.checked_account(account, self._settings.minimum_uid)
+        as_root = await self._acts_as_root(node, submission.user, "sbatch")
+        logs = f"{self._settings.home_prefix}/{submission.user}"
+        command = commands.submit(submission, account, self._settings.marks, logs, as_root=as_root)
+        return answers.submitted(await self._run(node, command))
+
+    async def listing(self) -> QueueListing:
+        """Return a complete listing of our jobs, from the first node that gives one."""
+        _, listing = await self._first_answer(self._listing_of)
+        await self._look_again_at_the_failed()
+        return listing
+
+    async def cancel(self, row: QueueRow) -> None:
+        """Cancel exactly this job; a second node may be asked, for cancelling twice is cancelling once."""
+        await self._first_answer(lambda node: self._cancel_on(node, row))
+
+    async def account(self, name: str) -> Account | None:
+        """Return the user's account; None when a node said that there is no such user."""
+        _, account = await self._first_answer(lambda node: self._account_on(node, name))
+        return account
+
+    async def _first_answer(self, ask: Callable[[Runner], Awaitable[T]]) -> tuple[Runner, T]:
+        """Ask the last good node, then each other one; return who answered, and what."""
+        failures: list[str] = []
+        for node in sorted(self._nodes, key=lambda node: node is not self._last_good):
+            try:
+                answer = await ask(node)
+            except Retryable as error:
+                failures.append(f"{node.name}: {str(error).removeprefix(f'{node.name}: ')}")
+            else:
+                return node, answer
+        raise Unreachable("; ".join(failures))
+
+    async def _look_again_at_the_failed(self) -> None:
+        """Try nodes that failed a while ago, shortly: looks stay with the good one and would never find them well."""
+        for node in self._nodes:
+            if self._health[node.name].current.healthy or self._now() - self._failed[node.name] < SECOND_LOOK_AFTER:
+                continue
+            self._failed[node.name] = self._now()
+            with contextlib.suppress(Retryable, TimeoutError):
+                async with asyncio.timeout(SECOND_LOOK_LIMIT_S):
+                    await self._listing_of(node)
+
+    async def _run(self, node: Runner, command: Command) -> Finished:
+        return await node.run(command, timeout_s=self._settings.command_timeout_s)
+
+    async def _account_on(self, node: Runner, name: str) -> Account | None:
+        return answers.account(await self._run(node, commands.account(name)), name)
+
+    async def _listing_of(self, node: Runner) -> QueueListing:
+        nonce, asked = secrets.token_hex(8), self._now()
+        command = commands.listing(nonce, self._settings.marks.name_prefix)
+        try:
+            listing = answers.listed(await self._run(node, command), nonce, self._settings.marks, asked)
+        except Retryable as error:
+            self._health[node.name].bad(str(error))
+            self._failed[node.name] = self._now()
+            raise
+        self._health[node.name].good()
+        self._last_good = node
+        return listing
+
+    async def _cancel_on(self, node: Runner, row: QueueRow) -> None:
+        as_root = await self._acts_as_root(node, row.user, "scancel")
+        answers.cancelled(await self._run(node, commands.cancel(row, self._settings.marks, as_root=as_root)))
+
+    async def _acts_as_root(self, node: Runner, user: str, program: str) -> bool:
+        """Return whether sudo lets us act as root only, not as the user; asked once per node, user and program."""
+        known = (node.name, user, program)
+        if known not in self._as_root:
+            self._as_root[known] = await self._find_out(node, user, program)
+        return self._as_root[known]
+
+    async def _find_out(self, node: Runner, user: str, program: str) -> bool:
+        for name in (user, "root"):
+            finished = await self._run(node, commands.may_act_as(name, program))
+            if finished.exit_status == 0:
+                return name == "root"
+        raise Refused(f"sudo on {node.name} permits {program} neither as {user} nor as root")

@@ -1,0 +1,46 @@
+"""The templates of a site: the plain files of one folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.batchscript.template import TemplateWrong
+from reconciler.errors import Terminal
+from reconciler.model.base import TEMPLATE_NAME_PATTERN
+
+
+class TemplateUnknown(Terminal):
+    """There is no template of this name; names those that exist."""
+
+    def __init__(self, name: str, existing: tuple[str, ...]) -> None:
+        super().__init__(f"there is no template {name!r}; there are: {', '.join(existing) or 'none'}")
+        self.existing = existing
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Reads templates afresh each time: what an operator puts into the folder counts from the next job on."""
+
+    directory: Path
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all templates, sorted; files with other than plain names are none."""
+        if not self.directory.is_dir():
+            return ()
+        files = (path.name for path in self.directory.iterdir() if path.is_file())
+        return tuple(sorted(name for name in files if re.fullmatch(TEMPLATE_NAME_PATTERN, name)))
+
+    def text(self, name: str) -> str:
+        """Return the text of one template, line ends as Unix has them.
+
+        Raises:
+            TemplateUnknown: there is none of this name.
+            TemplateWrong: the file cannot be read as text.
+        """
+        existing = self.names()
+        if name not in existing:
+            raise TemplateUnknown(name, existing)
+        try:
+            return (self.directory / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateWrong(f"template {name} cannot be read: {error}") from error

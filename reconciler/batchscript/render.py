@@ -1,0 +1,59 @@
+"""A template, its variables and a job's own facts become the script that sbatch gets."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pystache
+
+from reconciler.batchscript.forwarding import KeyholeCall, shell_lines
+from reconciler.batchscript.template import parse
+from reconciler.batchscript.variables import VariablesWrong, check_variables
+from reconciler.model.base import JobId
+
+HOME_PATTERN = r"^/[A-Za-z0-9._/@+-]*$"
+"""A home that may stand unquoted in a shell; comes from the cluster, not from the portal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptContext:
+    """What only we know of a job."""
+
+    job: JobId
+    user: str
+    home: str
+    """The user's home directory on the cluster."""
+    instance: str
+    token: str = field(repr=False)
+    """From `reconciler.batchscript.token.job_token`, or `MASKED` for a preview."""
+    keyhole_servers: tuple[tuple[str, int], ...]
+    """Addresses and ports, tried in this order."""
+
+
+def render(template_text: str, variables: Mapping[str, str], context: ScriptContext) -> str:
+    """Return the whole batch script, keyhole client included.
+
+    Raises:
+        TemplateWrong: the template itself cannot be used.
+        VariablesWrong: the variables do not fit it; names all of them.
+    """
+    check_variables(template_text, variables)
+    template = parse(template_text)
+    values = dict(variables) | _standard(context, template.names)
+    script = _fill(template.head, values)
+    if template.ports:
+        call = KeyholeCall(context.job, context.token, context.keyhole_servers, template.ports)
+        script += shell_lines(call).rstrip("\n") + _fill(template.tail, values)
+    return script
+
+
+def _standard(context: ScriptContext, names: frozenset[str]) -> dict[str, str]:
+    if "home" in names and not re.fullmatch(HOME_PATTERN, context.home):
+        raise VariablesWrong(missing=(), surplus=(), wrong=("home",))
+    return {"job_id": context.job, "user": context.user, "home": context.home}
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    """Fill in the values as they are: a batch script is no HTML."""
+    renderer = pystache.Renderer(escape=lambda value: value, missing_tags="strict")
+    return str(renderer.render(text, dict(values)))

@@ -1,0 +1,39 @@
+"""The configuration: ``config.json`` as it is written, checked once at the start, frozen from then on.
+
+``kinds``         what a single value may be
+``sections``      the optional sections, each with a default
+``model``         the whole file
+``relations``     what must fit between the parts of a file
+``allowed``       what a key may hold, in words
+``complaints``    what is wrong with a file, one line for each wrong key
+``loading``       finds the file and reads it
+``secret_files``  reads what only this service's user may read
+``manual``        the JSON Schema and the manual page, generated from the models
+"""
+
+from reconciler.config.loading import load, places
+from reconciler.config.model import CommandNode, Config, Debug, Endpoint, GatewayNode, PortRange
+from reconciler.config.secret_files import read_secret, require_private
+from reconciler.config.sections import Api, Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
+from reconciler.errors import ConfigError
+
+__all__ = [
+    "Api",
+    "CommandNode",
+    "Config",
+    "ConfigError",
+    "Debug",
+    "Endpoint",
+    "Etcd",
+    "GatewayNode",
+    "Gateways",
+    "Policy",
+    "PortRange",
+    "Reconciler",
+    "Slurm",
+    "Ssh",
+    "load",
+    "places",
+    "read_secret",
+    "require_private",
+]

@@ -1,0 +1,134 @@
+"""The optional sections of ``config.json``: each key has a default that suits a typical site."""
+
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from reconciler.config.kinds import Address, Credential, Misfit, Port, Seconds, Section
+
+
+class Ssh(Section):
+    """How nodes are reached."""
+
+    private_key_file: Annotated[Path, Credential("ssh-key")] = Path("/etc/bwvisu/ssh-key")
+    """The middleware's private key; the file must not be readable by others."""
+    known_hosts_file: Path = Path("/etc/bwvisu/known_hosts")
+    """The nodes' host keys. They are always checked; there is no switch."""
+    connect_timeout_s: Seconds = 10.0
+    """From the first packet to a finished login."""
+    command_timeout_s: Seconds = 30.0
+    """One remote command, from asking for a channel to its exit status; must exceed `slurm.command-timeout-s`."""
+    sessions_per_node: Annotated[int, Field(ge=1, le=10)] = 8
+    """Commands at the same time on one connection; OpenSSH's MaxSessions is 10."""
+    keepalive_interval_s: Seconds = 5.0
+    """A connection that leaves three of these unanswered is given up."""
+
+
+class Slurm(Section):
+    """How Slurm is asked."""
+
+    poll_busy_s: Seconds = 1.0
+    """Between two listings while something is about to change; at most `slurm.poll-quiet-s`."""
+    poll_quiet_s: Seconds = 10.0
+    """Between two listings otherwise; must stay below a third of `slurm.min-job-age-s`."""
+    min_job_age_s: Seconds = 300.0
+    """MinJobAge of the cluster's slurm.conf: squeue forgets a job this long after its end."""
+    command_timeout_s: Seconds = 20.0
+    """Bounds sbatch, squeue and scancel on the node itself: without it they retry for minutes."""
+    lost_after_listings: Annotated[int, Field(ge=2, le=100)] = 3
+    """A job is lost only when this many complete listings in a row do not show it …"""
+    lost_after_s: Seconds = 30.0
+    """… and this long has passed since the first of them."""
+
+
+class Gateways(Section):
+    """How gateways are looked after."""
+
+    read_back_interval_s: Seconds = 3.0
+    """Between two looks at a gateway's rules when nothing changed: what somebody broke is found this soon."""
+    probe_interval_s: Seconds = 1.0
+    """Between two `nc -z` rounds while a job becomes available; at most `gateways.probe-quiet-interval-s`."""
+    probe_quiet_interval_s: Seconds = 10.0
+    """Between two rounds otherwise."""
+    probe_timeout_s: Annotated[int, Field(ge=1, le=30)] = 2
+    """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
+    quarantine_s: Seconds = 60.0
+    """A released port is not leased again for this long."""
+
+
+class Etcd(Section):
+    """How etcd is reached, beside `etcd-servers`."""
+
+    prefix: Annotated[str, Field(pattern=r"^(/[a-z0-9-]+)+$")] = "/bwvisu"
+    """Before every key."""
+    request_timeout_s: Seconds = 5.0
+    """One request, retries of the library included."""
+    user: str | None = None
+    """Who etcd's access control takes us for; goes together with `etcd.password-file`."""
+    password_file: Annotated[Path | None, Credential("etcd-password")] = None
+    """That user's password; the file must not be readable by others."""
+    ca_file: Path | None = None
+    """Switches to TLS and names who may have signed the servers' certificates."""
+    cert_file: Path | None = None
+    """Our own certificate, for servers that ask for one; goes together with `etcd.key-file`."""
+    key_file: Path | None = None
+    """The key of our own certificate."""
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise Misfit("found only one of user and password-file, allowed are both or neither")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise Misfit("found only one of cert-file and key-file, allowed are both or neither")
+        if self.cert_file is not None and self.ca_file is None:
+            raise Misfit("found cert-file without ca-file, allowed is cert-file beside ca-file")
+        return self
+
+
+class Api(Section):
+    """The portal's door."""
+
+    listen_ip: Address = IPv4Address("127.0.0.1")
+    """Where the portal's interface listens."""
+    listen_port: Port = 4242
+    """Its port."""
+    keyhole_listen_ip: Address = IPv4Address("0.0.0.0")
+    """Where the keyhole listens; its port is that of `keyholed-servers`."""
+    credentials_file: Path = Path("/etc/bwvisu/credentials")
+    """One `name:hash` per line, written by `bwvisu credential`."""
+    body_limit_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 1 << 20
+    """A request with a longer body is refused."""
+    answer_timeout_s: Seconds = 10.0
+    """How long a request waits for the controller's answer (does this user exist?)."""
+
+
+class Reconciler(Section):
+    """How hard the controller works."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """Jobs reconciled at the same time."""
+    pass_timeout_s: Seconds = 60.0
+    """One pass over one job, all actuators together; must exceed `ssh.command-timeout-s`."""
+    resync_period_s: Seconds = 300.0
+    """Every key is looked at this often even when nothing happened."""
+    keep_finished_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 86400.0
+    """A finished job is forgotten after this long."""
+    doubt_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """If one look shows that more than this share of jobs or rules vanished at once, it is doubted."""
+    doubt_at_least: Annotated[int, Field(ge=2, le=10000)] = 5
+    """Fewer than this many are never doubted."""
+    doubt_looks: Annotated[int, Field(ge=2, le=100)] = 5
+    """So many looks in a row must show the same before it is believed."""
+    stop_timeout_s: Seconds = 20.0
+    """A stop waits this long for passes that are under way, so that no sbatch is cut in the middle."""
+    leader_ttl_s: Annotated[int, Field(ge=2, le=60)] = 5
+    """A leader that stops renewing is deposed after this many seconds."""
+
+
+class Policy(Section):
+    """Who may do what."""
+
+    minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
+    """Users below it are refused; root always is."""

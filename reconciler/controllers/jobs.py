@@ -1,0 +1,191 @@
+"""One pass over one job: gather, decide, report, act. A pass can be cut anywhere and run again."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.ports import Ports
+from reconciler.controllers.queues import CLUSTER, Queues
+from reconciler.controllers.sight import Sight
+from reconciler.controllers.world import Stored, World
+from reconciler.errors import Conflict, Retryable, Terminal
+from reconciler.loop.workqueue import Priority
+from reconciler.model.base import JobId
+from reconciler.model.decision import (
+    Action,
+    Cancel,
+    Decision,
+    Forget,
+    LeasePorts,
+    Limits,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
+from reconciler.model.queue import Submission
+from reconciler.model.report import Report
+from reconciler.model.wish import Wish
+from reconciler.plan import status
+from reconciler.plan.job import plan
+from reconciler.store.codec import encode
+from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
+
+log = structlog.get_logger()
+
+
+class Stuck(Retryable):
+    """An effect was refused; somebody must change something on the cluster, and then it goes on by itself."""
+
+
+class Scripts(Protocol):
+    """Makes batch scripts."""
+
+    async def submission(self, wish: Wish, attempt: int) -> Submission:
+        """Return what to give sbatch.
+
+        Raises:
+            Terminal: the template or the user rules it out.
+        """
+        ...
+
+
+@dataclass
+class JobController:
+    """Makes the cluster agree with one wish at a time."""
+
+    world: World
+    sight: Sight
+    store: KeyValueStore
+    slurm: BatchSystem
+    scripts: Scripts
+    ports: Ports
+    queues: Queues
+    reached: Callable[[Revision], Awaitable[None]]
+    """Waits until `world` shows everything up to a revision."""
+    limits: Limits
+    now: Callable[[], datetime]
+
+    async def reconcile(self, job: JobId) -> float | None:
+        """Take the next step of the job; return the seconds until the next look."""
+        stored = self.world.wishes.get(job)
+        if stored is None:
+            self.queues.orphans.add(job)
+            return None
+        seen = self._gather(job, stored.value)
+        decision = plan(seen, self.limits, self.now())
+        one_pass = _Pass(self, job, stored, seen)
+        await one_pass.carry_out(decision)
+        log.info(
+            "job_reconciled",
+            job=job,
+            reason=decision.reason,
+            phase=decision.report.phase.value,
+            actions=[type(action).__name__ for action in decision.actions],
+        )
+        return decision.look_again_after_s
+
+    def _gather(self, job: JobId, wish: Wish) -> Seen:
+        report, forward = self.world.reports.get(job), self.world.forwards.get(job)
+        return Seen(
+            wish=wish,
+            report=report.value if report is not None else None,
+            forward=forward.value if forward is not None else None,
+            links=tuple(self.sight.link(lease) for lease in self.world.leases.of_job(job)),
+            listing=self.sight.listing,
+            missing=self.sight.missing.get(job),
+            paused=self.world.paused or (wish.spec.paused and wish.deleted is None),
+            reachable=any(node.healthy for node in self.slurm.nodes),
+        )
+
+
+class _Pass:
+    """The effects of one pass: what it has written so far guards what it writes next."""
+
+    def __init__(self, controller: JobController, job: JobId, wish: Stored[Wish], seen: Seen) -> None:
+        self._c = controller
+        self._job = job
+        self._wish = wish
+        self._seen = seen
+        self._report = seen.report
+        stored = controller.world.reports.get(job)
+        self._report_revision = stored.mod_revision if stored is not None else Revision(0)
+
+    async def carry_out(self, decision: Decision) -> None:
+        """Write the report, then act in order; what stands in the way is said in the report and tried again."""
+        await self._write(decision.report)
+        for action in decision.actions:
+            try:
+                await self._act(action)
+            except Conflict:
+                raise
+            except Retryable as error:
+                await self._hinder(error)
+                raise
+            except Terminal as error:
+                if isinstance(action, Submit):
+                    return await self._end(error)
+                await self._hinder(error)
+                raise Stuck(f"{type(action).__name__}: {error}") from error
+        if self._report is not None:
+            await self._write(status.unhindered(self._report))
+        return None
+
+    async def _hinder(self, error: Exception) -> None:
+        if self._report is not None:
+            await self._write(status.hindered(self._report, type(error).__name__, str(error), self._c.now()))
+
+    async def _end(self, error: Terminal) -> None:
+        """Finish a job that was certainly not submitted and never can be."""
+        if self._report is not None:
+            await self._write(status.finished(self._report, type(error).__name__, str(error), self._c.now()))
+
+    async def _write(self, report: Report) -> None:
+        """Write the report if it says something new, while wish and report are still the ones decided upon."""
+        if report == self._report:
+            return
+        key, wish_key = self._c.world.keys.report(self._job), self._c.world.keys.wish(self._job)
+        guards = (Unchanged(key, self._report_revision), Unchanged(wish_key, self._wish.mod_revision))
+        self._report_revision = await self._c.store.commit(guards, (Put(key, encode(report)),))
+        self._report = report
+        await self._c.reached(self._report_revision)
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case Submit(attempt):
+                await self._submit(attempt)
+            case Cancel(row):
+                await self._c.slurm.cancel(row)
+                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+            case LeasePorts():
+                await self._c.reached(await self._c.ports.lease(self._seen, action))
+            case ReleaseLeases(leases):
+                await self._c.reached(await self._c.ports.release(leases))
+            case Forget():
+                await self._forget()
+
+    async def _submit(self, attempt: int) -> None:
+        slurm_id = await self._c.slurm.submit(await self._c.scripts.submission(self._wish.value, attempt))
+        log.info("job_submitted", job=self._job, attempt=attempt, slurm_id=slurm_id)
+        self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+        if self._report is not None and self._report.slurm is not None:
+            record = self._report.slurm.model_copy(update={"job_id": slurm_id})
+            await self._write(self._report.model_copy(update={"slurm": record}))
+
+    async def _forget(self) -> None:
+        keys = self._c.world.keys
+        guards = (
+            Unchanged(keys.wish(self._job), self._wish.mod_revision),
+            Unchanged(keys.report(self._job), self._report_revision),
+        )
+        gone = (keys.wish(self._job), keys.forward(self._job), keys.report(self._job))
+        revision = await self._c.store.commit(guards, tuple(Delete(key) for key in gone))
+        left = [c.message for c in self._report.conditions if c.type == "Removed"] if self._report else []
+        self._report = None
+        await self._c.reached(revision)
+        log.info("job_forgotten", job=self._job)
+        if self._wish.value.force is not None:
+            log.warning("job_forced", job=self._job, by=self._wish.value.force.by, left=left)

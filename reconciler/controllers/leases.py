@@ -1,0 +1,73 @@
+"""The end of a lease: its quarantine runs out, or its owner is found gone (I3, I4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from reconciler.controllers.sight import Sight
+from reconciler.controllers.world import World
+from reconciler.model.base import GatewayName, JobId
+from reconciler.model.lease import Lease
+from reconciler.store.codec import encode
+from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
+
+log = structlog.get_logger()
+
+PAUSED_S = 30.0
+"""While the controller is paused nothing is released (seconds); the end of the pause comes as a change."""
+
+CLOSING_S = 2.0
+"""Look again this soon at a lease whose port is not confirmed closed yet (seconds)."""
+
+
+@dataclass
+class LeaseController:
+    """Removes leases whose quarantine is over and whose port is confirmed closed, and releases those nobody owns."""
+
+    world: World
+    sight: Sight
+    store: KeyValueStore
+    quarantine_s: float
+    now: Callable[[], datetime]
+
+    async def reconcile(self, name: str) -> float | None:
+        """Look at one lease, ``<gateway>/<port>``; return when its quarantine is over."""
+        stored = self.world.leases.get(name)
+        if stored is None:
+            return None
+        if self.world.paused:
+            return PAUSED_S
+        lease, revision = stored.value, stored.mod_revision
+        if lease.quarantine_ends is None:
+            await self._check_owner(lease, revision)
+            return None
+        left_s = (lease.quarantine_ends - self.now()).total_seconds()
+        if left_s > 0:
+            return left_s
+        if self.sight.link(lease).live is not False:
+            return CLOSING_S
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        await self.store.commit((Unchanged(key, revision),), (Delete(key),))
+        log.info("lease_removed", gateway=lease.gateway, port=lease.port, job=lease.job)
+        return None
+
+    async def _check_owner(self, lease: Lease, revision: Revision) -> None:
+        """Release a lease whose job nobody wishes, after a fresh read of the wish."""
+        if lease.job in self.world.wishes.names():
+            return
+        wish_key = self.world.keys.wish(JobId(lease.job))
+        if await self.store.get(wish_key) is not None:
+            return
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        released = released_at(lease, self.now(), self.quarantine_s)
+        await self.store.commit(
+            (Unchanged(key, revision), Unchanged(wish_key, Revision(0))), (Put(key, encode(released)),)
+        )
+        log.warning("orphan_lease_released", gateway=lease.gateway, port=lease.port, job=lease.job)
+
+
+def released_at(lease: Lease, now: datetime, quarantine_s: float) -> Lease:
+    """Return the lease as it is once released: closed, and in quarantine."""
+    return lease.model_copy(update={"quarantine_ends": now + timedelta(seconds=quarantine_s)})

@@ -1,0 +1,73 @@
+"""The work queues, one per kind of thing, and which change of etcd fills which."""
+
+from dataclasses import dataclass, field
+
+from reconciler.controllers.world import Listeners
+from reconciler.loop.backoff import Backoff
+from reconciler.loop.workqueue import Priority, WorkQueue
+from reconciler.model.base import GatewayName, JobId
+
+CLUSTER = "slurm"
+"""The one key of the listings' queue."""
+
+EVERYTHING = "everything"
+"""The one key of the resyncs' queue."""
+
+AnyQueue = WorkQueue[JobId] | WorkQueue[GatewayName] | WorkQueue[str]
+
+
+PROBING = Backoff(base_s=0.5, cap_s=4.0)
+"""A node that is away is tried again this soon at the latest: one cheap call, and what waits for it goes on."""
+
+
+def _probing() -> WorkQueue[str]:
+    return WorkQueue(PROBING)
+
+
+def _probing_gateways() -> WorkQueue[GatewayName]:
+    return WorkQueue(PROBING)
+
+
+@dataclass
+class Queues:
+    """Every queue of the controller. They carry keys; what to do is found out in the pass."""
+
+    jobs: WorkQueue[JobId] = field(default_factory=WorkQueue)
+    orphans: WorkQueue[JobId] = field(default_factory=WorkQueue)
+    listings: WorkQueue[str] = field(default_factory=_probing)
+    gateways: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
+    health: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
+    leases: WorkQueue[str] = field(default_factory=WorkQueue)
+    users: WorkQueue[str] = field(default_factory=WorkQueue)
+    nodes: WorkQueue[str] = field(default_factory=WorkQueue)
+    resyncs: WorkQueue[str] = field(default_factory=WorkQueue)
+
+    def listeners(self) -> Listeners:
+        """Return what to tell of each change: whoever waits for somebody is urgent."""
+        return Listeners(
+            wish=lambda name: self.jobs.add(JobId(name), Priority.URGENT),
+            forward=lambda name: self.jobs.add(JobId(name), Priority.URGENT),
+            report=lambda name: self.jobs.add(JobId(name)),
+            lease=self.lease_changed,
+            question=lambda name: self.users.add(name, Priority.URGENT),
+            switch=lambda _: self.resyncs.add(EVERYTHING, Priority.URGENT),
+        )
+
+    def lease_changed(self, name: str) -> None:
+        """Look at a lease, ``<gateway>/<port>``, and at once at its gateway: its rules follow from it."""
+        self.leases.add(name)
+        self.gateways.add(GatewayName(name.rpartition("/")[0]), Priority.URGENT)
+
+    def everything(self) -> tuple[AnyQueue, ...]:
+        """Return all queues, for a stop."""
+        return (
+            self.jobs,
+            self.orphans,
+            self.listings,
+            self.gateways,
+            self.health,
+            self.leases,
+            self.users,
+            self.nodes,
+            self.resyncs,
+        )

@@ -1,0 +1,203 @@
+"""What etcd holds, typed: a mirror of the informer's copy that says which key's pass a change calls for."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from reconciler.errors import Unreadable
+from reconciler.model.base import GatewayName, JobId, Value
+from reconciler.model.lease import Lease
+from reconciler.model.report import NodeReport, Report, UserAnswer
+from reconciler.model.wish import ControllerWish, ForwardRequest, UserQuestion, Wish
+from reconciler.store.codec import decode
+from reconciler.store.keys import Keys
+from reconciler.store.kv import Entry, Revision
+
+V = TypeVar("V", bound=Value)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[V]):
+    """A value and the revision at which it was written."""
+
+    value: V
+    mod_revision: Revision
+
+
+class Shelf(Generic[V]):
+    """All values below one prefix, by the rest of their key. What cannot be read is parked under its name."""
+
+    def __init__(self, kind: type[V], prefix: str) -> None:
+        self._prefix = prefix
+        self._kind = kind
+        self._values: dict[str, Stored[V]] = {}
+        self._parked: dict[str, Unreadable] = {}
+
+    @property
+    def prefix(self) -> str:
+        """What every key of this shelf begins with."""
+        return self._prefix
+
+    def put(self, entry: Entry) -> None:
+        """Take a new value; an unreadable one leaves the last readable one in place and parks the name."""
+        name = entry.key.removeprefix(self.prefix)
+        try:
+            value = decode(self._kind, entry)
+        except Unreadable as error:
+            self._parked[name] = error
+            log.error("key_parked", key=entry.key, message=str(error))
+            return
+        self._parked.pop(name, None)
+        self._values[name] = Stored(value, entry.mod_revision)
+
+    def remove(self, key: str) -> None:
+        """Drop the value of a key that is gone."""
+        name = key.removeprefix(self.prefix)
+        self._values.pop(name, None)
+        self._parked.pop(name, None)
+
+    def get(self, name: str) -> Stored[V] | None:
+        """Return the value, or None when there is no such key.
+
+        Raises:
+            Unreadable: there is one, and it cannot be read.
+        """
+        if name in self._parked:
+            raise self._parked[name]
+        return self._values.get(name)
+
+    def items(self) -> Iterator[tuple[str, V]]:
+        """Yield name and value of all that was ever readable and is not gone, in no order."""
+        return ((name, stored.value) for name, stored in self._values.items())
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all keys that exist, readable or not."""
+        return frozenset(self._values) | frozenset(self._parked)
+
+
+class LeaseShelf(Shelf[Lease]):
+    """The port leases, found by job and by gateway without a search."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(Lease, prefix)
+        self._by_job: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
+        self._by_gateway: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
+
+    def put(self, entry: Entry) -> None:
+        """Take a new lease, and forget whose the port was before."""
+        name = entry.key.removeprefix(self.prefix)
+        last = self._values.get(name)
+        super().put(entry)
+        if last is not None:
+            self._unlink(name, last.value)
+        if name in self._values:
+            lease = self._values[name].value
+            self._by_job[lease.job][name] = lease
+            self._by_gateway[lease.gateway][name] = lease
+
+    def remove(self, key: str) -> None:
+        """Drop a lease that is gone."""
+        name = key.removeprefix(self.prefix)
+        if name in self._values:
+            self._unlink(name, self._values[name].value)
+        super().remove(key)
+
+    def _unlink(self, name: str, lease: Lease) -> None:
+        for index, owner in ((self._by_job, lease.job), (self._by_gateway, lease.gateway)):
+            index[owner].pop(name, None)
+            if not index[owner]:
+                del index[owner]
+
+    def of_job(self, job: JobId) -> list[Lease]:
+        """Return the job's leases by index, released ones included."""
+        return sorted(self._by_job.get(job, {}).values(), key=lambda lease: (lease.index, lease.port))
+
+    def on_gateway(self, gateway: GatewayName) -> list[Lease]:
+        """Return the gateway's leases by port, released ones included."""
+        return sorted(self._by_gateway.get(gateway, {}).values(), key=lambda lease: lease.port)
+
+
+class _Shelf(Protocol):
+    """What following a change needs of a shelf, whatever it holds."""
+
+    @property
+    def prefix(self) -> str: ...
+
+    def put(self, entry: Entry) -> None: ...
+
+    def remove(self, key: str) -> None: ...
+
+
+def _nothing(_key: str) -> None:
+    """Stand in for a listener before it is connected."""
+
+
+@dataclass
+class Listeners:
+    """Whom to tell that a key's pass is due; each gets the rest of the key behind its prefix."""
+
+    wish: Callable[[str], None] = _nothing
+    forward: Callable[[str], None] = _nothing
+    report: Callable[[str], None] = _nothing
+    lease: Callable[[str], None] = _nothing
+    question: Callable[[str], None] = _nothing
+    switch: Callable[[str], None] = _nothing
+
+
+@dataclass
+class World:
+    """Everything below our prefix, as far as the controller reads it."""
+
+    keys: Keys
+    listeners: Listeners = field(default_factory=Listeners)
+
+    def __post_init__(self) -> None:
+        """Lay out one shelf per prefix."""
+        keys = self.keys
+        self.wishes = Shelf(Wish, keys.wishes)
+        self.forwards = Shelf(ForwardRequest, keys.forwards)
+        self.reports = Shelf(Report, keys.reports)
+        self.leases = LeaseShelf(keys.leases)
+        self.questions = Shelf(UserQuestion, keys.questions)
+        self.switches = Shelf(ControllerWish, keys.controller_wish)
+        self.answers = Shelf(UserAnswer, keys.answers)
+        self.gateways = Shelf(NodeReport, keys.gateways)
+        self.command_nodes = Shelf(NodeReport, keys.command_nodes)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may be changed; a switch that cannot be read is taken for a pause."""
+        try:
+            switch = self.switches.get("")
+        except Unreadable:
+            return True
+        return switch is not None and switch.value.paused
+
+    def changed(self, key: str, entry: Entry | None) -> None:
+        """Follow one change of etcd; `None` means the key is gone."""
+        for shelf, tell in self._shelves():
+            if key.startswith(shelf.prefix):
+                if entry is None:
+                    shelf.remove(key)
+                else:
+                    shelf.put(entry)
+                tell(key.removeprefix(shelf.prefix))
+                return
+
+    def _shelves(self) -> tuple[tuple[_Shelf, Callable[[str], None]], ...]:
+        tell = self.listeners
+        return (
+            (self.wishes, tell.wish),
+            (self.forwards, tell.forward),
+            (self.reports, tell.report),
+            (self.leases, tell.lease),
+            (self.questions, tell.question),
+            (self.switches, tell.switch),
+            (self.answers, _nothing),
+            (self.gateways, _nothing),
+            (self.command_nodes, _nothing),
+        )

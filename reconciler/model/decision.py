@@ -1,0 +1,108 @@
+"""What a plan is made of: everything seen of one job, and what follows from it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.model.lease import Lease
+from reconciler.model.queue import QueueListing, QueueRow
+from reconciler.model.report import Report
+from reconciler.model.wish import ForwardRequest, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One lease of the job, and what is known of it on its gateway."""
+
+    lease: Lease
+    live: bool | None = None
+    """Whether its rules are in force, as last read back; None: not known."""
+    healthy: bool | None = None
+    """Whether the application answered the last probe; None: not probed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The recorded Slurm job was not in the last complete listings."""
+
+    since: datetime
+    """When the first of them was asked for."""
+    listings: int
+    """How many in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One job as all caches show it at one moment."""
+
+    wish: Wish
+    report: Report | None = None
+    forward: ForwardRequest | None = None
+    links: tuple[Link, ...] = ()
+    """Released leases included, until they vanish."""
+    listing: QueueListing | None = None
+    """The last complete listing of Slurm; None before the first one."""
+    missing: Missing | None = None
+    paused: bool = False
+    """Nothing may be changed, whoever wished so."""
+    reachable: bool = True
+    """Whether any command node answers; where none does, nothing is submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The waiting times of a plan."""
+
+    settle_s: float
+    """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
+    lost_after_listings: int
+    lost_after_s: float
+    keep_finished_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run sbatch once; its intent is in the report that was written before."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Run scancel for exactly this Slurm job."""
+
+    row: QueueRow
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePorts:
+    """Lease a port for each of these indices, all on one gateway, leading to the node, for this run of the job."""
+
+    indices: tuple[int, ...]
+    node: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLeases:
+    """Close these ports and start their quarantine."""
+
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remove every key of the job: all its effects are confirmed gone."""
+
+
+Action = Submit | Cancel | LeasePorts | ReleaseLeases | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one pass does: write the report, then act in this order, then wait for a change or for the time."""
+
+    reason: str
+    """One CamelCase word: why this and nothing else."""
+    report: Report
+    actions: tuple[Action, ...] = ()
+    look_again_after_s: float | None = None

@@ -1,0 +1,203 @@
+"""The next step of one job: a pure function of what is wished, what is seen and the time.
+
+Forward, in this order: submit, wait for the start, lease ports, see the application answer. Removal runs backwards:
+close the ports, cancel, and forget the keys only when every effect is confirmed gone (I5).
+"""
+
+from datetime import datetime
+
+from reconciler.model.decision import (
+    Action,
+    Cancel,
+    Decision,
+    Forget,
+    LeasePorts,
+    Limits,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
+from reconciler.model.queue import QueueRow
+from reconciler.model.report import Phase, Report, SlurmRecord
+from reconciler.plan import status
+from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
+
+STEP_S = 2.0
+"""Look again this soon while something asked for has not shown its effect yet."""
+
+WAIT_S = 30.0
+"""Look again this late while only Slurm or the user can move things; a change comes sooner by itself."""
+
+ATTEMPTS = 5
+"""So many sbatch for one wish at most when nodes keep failing."""
+
+NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
+"""Ends that are no fault of the job; where Slurm requeues by itself they do not show."""
+
+
+def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
+    """Return the next step of the job, and the report that is true before it is taken."""
+    view = look(seen, limits, now)
+    decision = _next_step(seen, view, limits, now)
+    return _hold(decision, seen, view, now) if seen.paused else decision
+
+
+def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    if seen.wish.deleted is not None:
+        return _remove(seen, view, limits, now)
+    if seen.report is not None and seen.report.phase is Phase.FINISHED:
+        return _keep(seen, seen.report, view, limits, now)
+    if seen.listing is None:
+        return _await_listing(seen, view, now)
+    return _advance(seen, view, limits, now)
+
+
+def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    match view.standing:
+        case Standing.UNTRIED:
+            return _submit(seen, view, 1, now)
+        case Standing.REPEATABLE:
+            return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
+        case Standing.UNSETTLED | Standing.UNCLEAR:
+            return _await_clarity(seen, view, now)
+        case Standing.WAITING if _asked_for_ports(seen, view):
+            return _run(seen, view, now)  # a job that calls has started, whatever the last listing said
+        case Standing.WAITING:
+            report = status.report(seen, view, Phase.SUBMITTED, now)
+            return Decision("JobQueued", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
+        case Standing.ACTIVE:
+            return _run(seen, view, now)
+        case Standing.ENDING:
+            report = status.report(seen, view, Phase.COMPLETING, now)
+            return Decision("JobEnding", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
+        case Standing.ENDED if _starts_anew(seen, view):
+            return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
+        case Standing.ENDED | Standing.LOST:
+            report = status.report(seen, view, Phase.FINISHED, now)
+            return Decision("JobEnded", report, (*_release(seen), *_cancel(view.surplus)), limits.keep_finished_s)
+
+
+def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
+    report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
+    return Decision("SlurmNotSeen", report, (), STEP_S)
+
+
+def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
+    """Write the intent, then run sbatch; first get rid of what should not be there (I1)."""
+    if view.surplus:
+        report = status.report(seen, view, Phase.PENDING, now)
+        return Decision("SurplusJobs", report, _cancel(view.surplus), STEP_S)
+    if not seen.reachable:
+        return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S)
+    intent = SlurmRecord(attempt=attempt, intended=now)
+    report = status.report(seen, SlurmView(Standing.UNSETTLED, intent), Phase.PENDING, now)
+    return Decision("JobMissing", report, (*_release(seen), Submit(attempt)), STEP_S)
+
+
+def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Change nothing but an age: the last known phase stays (I2)."""
+    phase = seen.report.phase if seen.report is not None else Phase.PENDING
+    reason = "SubmitOutcomeUnknown" if view.standing is Standing.UNSETTLED else "JobNotSeen"
+    return Decision(reason, status.report(seen, view, phase, now), _cancel(view.surplus), STEP_S)
+
+
+def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Lease the ports the job asked for, then watch its application."""
+    report = status.report(seen, view, _running_phase(seen), now)
+    surplus = _cancel(view.surplus)
+    if not _asked_for_ports(seen, view) or seen.forward is None:
+        return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
+    outdated = _release(seen, but_of=seen.forward.run)
+    if outdated:
+        return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
+    leased = {link.lease.index for link in seen.links if not link.lease.released}
+    missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
+    if missing:
+        return Decision(
+            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0], seen.forward.run)), STEP_S
+        )
+    if not status.all_live(seen):
+        return Decision("RulesMissing", report, surplus, STEP_S)
+    if report.phase is not Phase.AVAILABLE:
+        return Decision("ApplicationSilent", report, surplus, WAIT_S)
+    return Decision("Available", report, surplus)
+
+
+def _running_phase(seen: Seen) -> Phase:
+    was = seen.report.phase if seen.report is not None else Phase.PENDING
+    reached_before = was in {Phase.AVAILABLE, Phase.UNHEALTHY}
+    if reached_before and not status.all_known(seen):
+        return was  # nobody has looked since a restart: no news is no change
+    if status.all_live(seen) and status.all_healthy(seen):
+        return Phase.AVAILABLE
+    return Phase.UNHEALTHY if reached_before else Phase.RUNNING
+
+
+def _asked_for_ports(seen: Seen, view: SlurmView) -> bool:
+    """Whether the recorded Slurm job asked for ports, in its present run and not in an earlier one."""
+    forward, record = seen.forward, view.record
+    if forward is None or record is None:
+        return False
+    return forward.slurm_job_id == record.job_id and forward.restarts >= record.requeues
+
+
+def _starts_anew(seen: Seen, view: SlurmView) -> bool:
+    """Whether a job that a failed node ended is submitted again, as its wish says; not for ever."""
+    failed = view.record is not None and view.record.state in NODE_FAILURES and view.record.attempt < ATTEMPTS
+    return failed and seen.wish.spec.on_node_failure == "requeue"
+
+
+def _hold(decision: Decision, seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Return the decision without its actions; an intent is not written either."""
+    submits = any(isinstance(action, Submit) for action in decision.actions)
+    report = status.report(seen, view, Phase.PENDING, now) if submits else decision.report
+    return Decision("Paused", report, (), WAIT_S)
+
+
+def _keep(seen: Seen, report: Report, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    """Leave a finished job readable for a while, its last known links in the report; finished means finished."""
+    release, revived = _release(seen), _cancel(_living(view))
+    if release or revived or _may_be_open(seen):
+        return Decision("ClosingPorts", report, (*release, *revived), STEP_S)
+    left_s = limits.keep_finished_s - (now - report.since).total_seconds()
+    if left_s > 0:
+        return Decision("Finished", report, (), left_s)
+    return Decision("Expired", report, (Forget(),))
+
+
+def _remove(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    """Close, cancel, and forget when nothing is left; what is not seen to be gone is still there."""
+    report = status.report(seen, view, Phase.COMPLETING, now)
+    release = _release(seen)
+    if seen.wish.force is not None:
+        return Decision("Forced", report, (*release, Forget()))
+    alive = _living(view)
+    if release or alive:
+        return Decision("Removing", report, (*release, *_cancel(alive)), STEP_S)
+    if _may_be_open(seen):
+        return Decision("ClosingPorts", report, (), STEP_S)
+    if view.standing in {Standing.UNTRIED, Standing.REPEATABLE, Standing.ENDED, Standing.LOST}:
+        return Decision("Removed", report, (Forget(),))
+    return Decision("AwaitingEnd", report, (), min(STEP_S, limits.settle_s))
+
+
+def _living(view: SlurmView) -> tuple[QueueRow, ...]:
+    """Return every Slurm job of this job that may still run."""
+    own = (view.row,) if view.row is not None and is_alive(view.row) else ()
+    return (*own, *view.surplus)
+
+
+def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
+    """Give back the job's ports, all of them or those of other runs."""
+    leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
+    return (ReleaseLeases(leases),) if leases else ()
+
+
+def _may_be_open(seen: Seen) -> bool:
+    """Whether a rule of this job is in force, or is not known to be gone."""
+    return any(link.live is not False for link in seen.links)
+
+
+def _cancel(rows: tuple[QueueRow, ...]) -> tuple[Action, ...]:
+    return tuple(Cancel(row) for row in rows)

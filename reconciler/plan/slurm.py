@@ -1,0 +1,111 @@
+"""What may be concluded about a job in Slurm from its record and the listings. Absence is not evidence (I2)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from reconciler.model.decision import Limits, Seen
+from reconciler.model.queue import QueueRow, Stage
+from reconciler.model.report import SlurmRecord
+
+
+class Standing(Enum):
+    """Where the job stands with Slurm."""
+
+    UNTRIED = auto()
+    """No sbatch was ever intended."""
+    UNSETTLED = auto()
+    """An sbatch was intended and its outcome is unknown; it may yet show up."""
+    REPEATABLE = auto()
+    """An sbatch was intended, and long enough after it a complete listing shows no such job."""
+    WAITING = auto()
+    ACTIVE = auto()
+    ENDING = auto()
+    ENDED = auto()
+    UNCLEAR = auto()
+    """Slurm shows it in a state without a known meaning, or not at all for the moment."""
+    LOST = auto()
+    """Repeated complete listings over long enough do not show it."""
+
+
+OF_STAGE = {
+    Stage.WAITING: Standing.WAITING,
+    Stage.ACTIVE: Standing.ACTIVE,
+    Stage.ENDING: Standing.ENDING,
+    Stage.ENDED: Standing.ENDED,
+    Stage.UNKNOWN: Standing.UNCLEAR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmView:
+    """The conclusion, the record brought up to date, and Slurm jobs of this job that are one too many."""
+
+    standing: Standing
+    record: SlurmRecord | None = None
+    row: QueueRow | None = None
+    surplus: tuple[QueueRow, ...] = ()
+
+
+def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
+    """Conclude from what is seen; adopts a job whose id was never recorded but whose mark is ours."""
+    rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
+    record = seen.report.slurm if seen.report is not None else None
+    if record is None:
+        return SlurmView(Standing.UNTRIED, surplus=_alive(rows))
+    row = _own(record, rows)
+    surplus = tuple(other for other in _alive(rows) if row is None or other.slurm_id != row.slurm_id)
+    if row is not None:
+        return SlurmView(OF_STAGE[row.stage], _updated(record, row), row, surplus)
+    return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus)
+
+
+def is_alive(row: QueueRow) -> bool:
+    """Whether the Slurm job may still run, or start to; an unknown state counts as alive."""
+    return row.stage in {Stage.WAITING, Stage.ACTIVE, Stage.UNKNOWN}
+
+
+def _alive(rows: tuple[QueueRow, ...]) -> tuple[QueueRow, ...]:
+    return tuple(row for row in rows if is_alive(row))
+
+
+def _own(record: SlurmRecord, rows: tuple[QueueRow, ...]) -> QueueRow | None:
+    """Pick the recorded attempt's row; where its id is not recorded yet, a living one before an ended one."""
+    candidates = [
+        row
+        for row in rows
+        if row.mark.attempt == record.attempt and (record.job_id is None or row.slurm_id == record.job_id)
+    ]
+    return min(candidates, key=lambda row: (not is_alive(row), row.slurm_id), default=None)
+
+
+def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
+    """Bring the record up to date; a job that waits again after it had started was requeued."""
+    waits = row.stage is Stage.WAITING
+    requeued = waits and record.started is not None
+    return record.model_copy(
+        update={
+            "job_id": row.slurm_id,
+            "submitted": row.submitted,
+            "state": row.state,
+            "reason": row.reason or None,
+            "nodes": row.nodes,
+            "requeues": record.requeues + requeued,
+            "started": None if waits else row.started,
+            "ends": row.ends,
+        }
+    )
+
+
+def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datetime) -> Standing:
+    """Conclude from a job's absence: only from an end seen before, or from complete listings late or many enough."""
+    if seen.report is not None and seen.report.is_over:
+        return Standing.ENDED
+    if record.job_id is None:
+        settled = record.intended + timedelta(seconds=limits.settle_s)
+        shown = seen.listing is not None and seen.listing.asked >= settled
+        return Standing.REPEATABLE if shown else Standing.UNSETTLED
+    missing = seen.missing
+    if missing is None or missing.listings < limits.lost_after_listings:
+        return Standing.UNCLEAR
+    return Standing.LOST if now - missing.since >= timedelta(seconds=limits.lost_after_s) else Standing.UNCLEAR

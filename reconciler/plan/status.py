@@ -1,0 +1,198 @@
+"""The report that is true of a job right now; `since` is kept while a claim stays the same."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from reconciler.model.decision import Link, Seen
+from reconciler.model.report import Condition, Phase, Report, Service
+from reconciler.plan.slurm import SlurmView, Standing
+
+Truth = Literal["True", "False", "Unknown"]
+
+PROGRESSING = "Progressing"
+"""Says what stands in the way of the next step; absent while nothing does."""
+
+
+class Claim(NamedTuple):
+    """A condition without its age."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
+    """Return the report for the phase; equal to the last one when nothing changed."""
+    last = seen.report
+    claims = [*_slurm_claims(seen, view, phase), *_port_claims(seen), *_removal_claims(seen, view, phase)]
+    conditions = tuple(_aged(claim, last, now) for claim in claims)
+    trouble = tuple(c for c in last.conditions if c.type == PROGRESSING) if last is not None else ()
+    return Report(
+        id=seen.wish.id,
+        observed_generation=seen.wish.generation,
+        phase=phase,
+        since=last.since if last is not None and last.phase is phase else now,
+        slurm=view.record,
+        services=_services(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
+        conditions=(*conditions, *(trouble if phase is not Phase.FINISHED else ())),
+    )
+
+
+def finished(last: Report, reason: str, message: str, now: datetime) -> Report:
+    """Return the last report of a job that can never run, for example because Slurm refused it."""
+    claim = _aged(Claim("Finished", "True", reason, message), last, now)
+    others = tuple(c for c in last.conditions if c.type not in {"Finished", PROGRESSING})
+    since = last.since if last.phase is Phase.FINISHED else now
+    return last.model_copy(update={"phase": Phase.FINISHED, "since": since, "conditions": (*others, claim)})
+
+
+def hindered(last: Report, reason: str, message: str, now: datetime) -> Report:
+    """Return the report with what stands in the way; the first message of a reason stays, so that it has an age."""
+    known = next((c for c in last.conditions if c.type == PROGRESSING), None)
+    if known is not None and known.reason == reason:
+        return last
+    others = tuple(c for c in last.conditions if c.type != PROGRESSING)
+    claim = Condition(type=PROGRESSING, status="False", reason=reason, message=message, since=now)
+    return last.model_copy(update={"conditions": (*others, claim)})
+
+
+def unhindered(last: Report) -> Report:
+    """Return the report after a pass in which nothing stood in the way."""
+    others = tuple(c for c in last.conditions if c.type != PROGRESSING)
+    return last if len(others) == len(last.conditions) else last.model_copy(update={"conditions": others})
+
+
+def all_live(seen: Seen) -> bool:
+    """Whether the rules of every port that the job asked for are in force."""
+    live = {link.lease.index for link in _open_links(seen) if link.live}
+    return seen.forward is not None and live == set(range(seen.forward.ports))
+
+
+def all_healthy(seen: Seen) -> bool:
+    """Whether the application answered the last probe on every port."""
+    return all(link.healthy is True for link in _open_links(seen))
+
+
+def all_known(seen: Seen) -> bool:
+    """Whether gateways and probes have said something about every port since this process started."""
+    return all(link.live is not None and link.healthy is not None for link in _open_links(seen))
+
+
+def _open_links(seen: Seen) -> tuple[Link, ...]:
+    return tuple(link for link in seen.links if not link.lease.released)
+
+
+def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
+    known = next((c for c in last.conditions if c.type == claim.type), None) if last is not None else None
+    same = known is not None and (known.status, known.reason) == (claim.status, claim.reason)
+    return Condition(**claim._asdict(), since=known.since if known is not None and same else now)
+
+
+def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
+    if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
+        return [_end(view, seen.report)]
+    word = view.record.state if view.record is not None and view.record.state else "nothing yet"
+    number = view.record.job_id if view.record is not None else None
+    match view.standing:
+        case Standing.UNTRIED | Standing.REPEATABLE:
+            return [Claim("Submitted", "False", "NotSubmitted", "Not yet given to Slurm.")]
+        case Standing.UNSETTLED:
+            message = "sbatch is under way, or its answer was lost; the next listings tell."
+            return [Claim("Submitted", "Unknown", "OutcomeUnknown", message)]
+        case Standing.UNCLEAR:
+            accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
+            message = f"Slurm job {number} was last seen as {word} and is not seen clearly now."
+            return [accepted, Claim("Started", "Unknown", "NotSeen", message)]
+        case Standing.WAITING:
+            accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
+            why = view.row.reason if view.row is not None and view.row.reason else "no reason given"
+            return [accepted, Claim("Started", "False", "Queued", f"Slurm says {word}: {why}.")]
+        case _:
+            accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
+            return [accepted, Claim("Started", "True", "StartedBySlurm", f"Slurm says {word}.")]
+
+
+END_REASONS = {
+    "COMPLETED": ("Completed", "The job's script ended."),
+    "CANCELLED": ("Cancelled", "The job was cancelled."),
+    "FAILED": ("Failed", "The job's script failed."),
+    "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
+    "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
+    "NODE_FAIL": ("NodeFailure", "A node of the job failed."),
+    "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
+    "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
+    "DEADLINE": ("Deadline", "The job could not end before its deadline."),
+}
+"""Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
+
+
+def _end(view: SlurmView, last: Report | None) -> Claim:
+    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
+    if known is not None:
+        return Claim(known.type, known.status, known.reason, known.message)
+    if view.standing is Standing.LOST:
+        message = "Slurm no longer lists the job, and nobody saw how it ended."
+        return Claim("Finished", "True", "Lost", message)
+    state = view.record.state if view.record is not None and view.record.state else "nothing"
+    reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
+    return Claim("Finished", "True", reason, message)
+
+
+def _port_claims(seen: Seen) -> list[Claim]:
+    if seen.forward is None:
+        return []
+    if seen.links and not all_known(seen) and (kept := _kept_port_claims(seen.report)):
+        return kept
+    links = _open_links(seen)
+    live = sum(1 for link in links if link.live)
+    wanted = seen.forward.ports
+    if live < wanted:
+        message = f"{len(links)} of {wanted} ports leased, rules of {live} in force."
+        return [Claim("Forwarded", "False", "RulesMissing", message)]
+    forwarded = Claim("Forwarded", "True", "RulesInForce", f"Rules of {live} ports in force.")
+    silent = [str(link.lease.port) for link in links if not link.healthy]
+    if silent:
+        message = f"No answer from the application on port {', '.join(silent)}."
+        return [forwarded, Claim("Healthy", "False", "NoAnswer", message)]
+    return [forwarded, Claim("Healthy", "True", "Answers", "The application answers on every port.")]
+
+
+def _kept_port_claims(last: Report | None) -> list[Claim]:
+    """Return what was said of the ports before, if they were healthy or not: it stands until somebody looks."""
+    conditions = last.conditions if last is not None else ()
+    if not any(c.type == "Healthy" for c in conditions):
+        return []
+    return [Claim(c.type, c.status, c.reason, c.message) for c in conditions if c.type in {"Forwarded", "Healthy"}]
+
+
+def _removal_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
+    """Say which effect of a deleted job is still there; its age is the condition's."""
+    if seen.wish.deleted is None or phase is not Phase.COMPLETING:
+        return []
+    ports = [f"{link.lease.port} on {link.lease.gateway}" for link in seen.links if link.live is not False]
+    if ports:
+        return [Claim("Removed", "False", "PortsOpen", f"Not confirmed closed: port {', '.join(ports)}.")]
+    if view.row is not None and view.standing is not Standing.ENDED:
+        return [Claim("Removed", "False", "SlurmJobAlive", f"Slurm job {view.row.slurm_id} is {view.row.state}.")]
+    return [Claim("Removed", "False", "AwaitingSlurm", "Slurm has not shown yet that the job is gone.")]
+
+
+def _services(seen: Seen) -> tuple[Service, ...]:
+    last = seen.report.services if seen.report is not None else ()
+    if not all_live(seen) or (last and not all_known(seen)):
+        return last
+    return tuple(_service(link) for link in sorted(_open_links(seen), key=lambda link: link.lease.index))
+
+
+def _service(link: Link) -> Service:
+    return Service(
+        index=link.lease.index,
+        run=link.lease.run,
+        gateway=link.lease.gateway,
+        external_ip=link.lease.external_ip,
+        external_port=link.lease.port,
+        internal_port=link.lease.port,
+        target=link.lease.target_host,
+        healthy=link.healthy,
+    )

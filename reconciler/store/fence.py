@@ -1,0 +1,154 @@
+"""Leadership over an etcd lease, and a store whose every write proves it (I7)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+import structlog
+
+from reconciler.errors import Conflict, ReconcilerError, Retryable, Unreachable
+from reconciler.model.base import Moment, Value
+from reconciler.store.codec import encode
+from reconciler.store.kv import (
+    Batch,
+    Entry,
+    EtcdLease,
+    Guard,
+    KeyValueStore,
+    Listing,
+    Put,
+    Removed,
+    Revision,
+    SameLife,
+    Unchanged,
+    Write,
+)
+
+log = structlog.get_logger()
+
+RENEWALS_PER_TTL = 4
+"""Renew this often within the lease's life: two lost answers in a row do not depose a healthy leader."""
+
+
+class Deposed(ReconcilerError):
+    """The leader's etcd lease could not be renewed in time: stop, another one may act already."""
+
+
+class Leader(Value):
+    """``controller/leader``."""
+
+    identity: str
+    """Host and process, for operators."""
+    since: Moment
+
+
+class FencedStore:
+    """A store that writes only while the leader key is still the one that this process created."""
+
+    def __init__(self, store: KeyValueStore, fence: SameLife) -> None:
+        self._store = store
+        self._fence = fence
+
+    async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
+        """Apply the writes if the guards hold and this process still leads; see `KeyValueStore.commit`."""
+        return await self._store.commit((self._fence, *guards), writes)
+
+    async def get(self, key: str) -> Entry | None:
+        """Read as `KeyValueStore.get` does."""
+        return await self._store.get(key)
+
+    async def list(self, prefix: str) -> Listing:
+        """Read as `KeyValueStore.list` does."""
+        return await self._store.list(prefix)
+
+    def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Batch, None]:
+        """Watch as `KeyValueStore.watch` does."""
+        return self._store.watch(prefix, after)
+
+    async def grant(self, ttl_s: int) -> EtcdLease:
+        """Grant as `KeyValueStore.grant` does; a lease alone changes no key."""
+        return await self._store.grant(ttl_s)
+
+    async def renew(self, etcd_lease: EtcdLease) -> int:
+        """Renew as `KeyValueStore.renew` does."""
+        return await self._store.renew(etcd_lease)
+
+    async def revoke(self, etcd_lease: EtcdLease) -> None:
+        """Revoke as `KeyValueStore.revoke` does."""
+        await self._store.revoke(etcd_lease)
+
+
+class Election:
+    """Becomes leader, stays it, and hands over."""
+
+    def __init__(self, store: KeyValueStore, key: str, ttl_s: int) -> None:
+        self._store = store
+        self._key = key
+        self._ttl_s = ttl_s
+        self._etcd_lease = EtcdLease(0)
+        self._renewed_at = 0.0
+
+    async def win(self, leader: Leader) -> SameLife:
+        """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on."""
+        while True:
+            try:
+                return await self._campaign(leader)
+            except Conflict:
+                log.info("leader_awaited", key=self._key)
+                await self._vacancy()
+            except Retryable as error:
+                log.warning("campaign_failed", error=type(error).__name__, message=str(error))
+                await asyncio.sleep(1.0)
+
+    async def _campaign(self, leader: Leader) -> SameLife:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        etcd_lease = await self._store.grant(self._ttl_s)
+        won = Put(self._key, encode(leader), etcd_lease)
+        try:
+            revision = await self._store.commit((Unchanged(self._key, Revision(0)),), (won,))
+        except Retryable:
+            with contextlib.suppress(Retryable):  # it ends by itself if this fails too
+                await self._store.revoke(etcd_lease)
+            raise
+        self._etcd_lease, self._renewed_at = etcd_lease, asked_at
+        log.info("leader_elected", key=self._key, identity=leader.identity, revision=revision)
+        return SameLife(self._key, revision)
+
+    async def _vacancy(self) -> None:
+        """Wait until the leader key goes, or for a doubt that is best settled by another campaign."""
+        listing = await self._store.list(self._key)
+        if not listing.entries:
+            return
+        async with contextlib.aclosing(self._store.watch(self._key, listing.revision)) as batches:
+            async for batch in batches:
+                if any(isinstance(change, Removed) for change in batch.changes):
+                    return
+
+    async def keep(self) -> None:
+        """Renew for ever.
+
+        Raises:
+            Deposed: the lease is gone, or no renewal got through within three quarters of its life.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._ttl_s / RENEWALS_PER_TTL)
+            asked_at = loop.time()
+            deadline = self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._store.renew(self._etcd_lease)
+            except Conflict as error:
+                raise Deposed(f"the etcd lease of {self._key} is gone") from error
+            except Unreachable as error:
+                log.warning("leadership_not_renewed", message=str(error))
+                continue
+            except TimeoutError as error:
+                raise Deposed(f"{self._key} could not be renewed within its life of {self._ttl_s} s") from error
+            self._renewed_at = asked_at
+
+    async def resign(self) -> None:
+        """Give the leadership up at once, so that a standby need not wait for the lease to end."""
+        with contextlib.suppress(Retryable):
+            await self._store.revoke(self._etcd_lease)

@@ -1,0 +1,1 @@
+"""Claims about the configuration: values, relations, places, secrets and the generated manual."""

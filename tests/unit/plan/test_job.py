@@ -1,0 +1,232 @@
+"""The plan of a job, case by case."""
+
+import pytest
+
+from reconciler.model.decision import Cancel, Forget, LeasePorts, Missing, ReleaseLeases, Seen, Submit
+from reconciler.model.queue import Stage
+from reconciler.model.report import Phase
+from reconciler.plan.job import plan
+from tests.unit.plan.make import LIMITS, T0, at, forward, lease, link, listing, report, row, wish
+
+
+def condition(seen: Seen, kind: str) -> tuple[str, str]:
+    found = {c.type: (c.status, c.reason) for c in plan(seen, LIMITS, at(60)).report.conditions}
+    return found[kind]
+
+
+def test_a_new_wish_has_its_intent_in_the_report_before_sbatch_runs() -> None:
+    decision = plan(Seen(wish(), listing=listing()), LIMITS, at(1))
+    assert decision.actions == (Submit(1),)
+    assert decision.report.slurm is not None
+    assert (decision.report.slurm.attempt, decision.report.slurm.intended) == (1, at(1))
+    assert decision.report.slurm.job_id is None
+
+
+@pytest.mark.invariant("I2", "I9")
+@pytest.mark.parametrize("phase", [Phase.SUBMITTED, Phase.RUNNING, Phase.AVAILABLE])
+def test_before_the_first_listing_nothing_is_done_and_the_report_stays(phase: Phase) -> None:
+    """A restart knows nothing yet; what it does not know must not show."""
+    before = report(phase)
+    decision = plan(Seen(wish(), before), LIMITS, at(1))
+    assert (decision.actions, decision.report) == ((), before)
+
+
+def test_a_wish_is_not_submitted_before_the_first_listing() -> None:
+    """Its report may have been lost with a restored etcd while its Slurm job runs on."""
+    assert plan(Seen(wish()), LIMITS, at(1)).actions == ()
+
+
+@pytest.mark.invariant("I1")
+def test_an_sbatch_of_unknown_outcome_is_not_repeated_before_a_listing_that_is_late_enough() -> None:
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s - 0.1)))
+    decision = plan(seen, LIMITS, at(3600))
+    assert (decision.reason, decision.actions) == ("SubmitOutcomeUnknown", ())
+
+
+def test_an_sbatch_that_left_no_job_is_repeated_under_the_next_attempt() -> None:
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s)))
+    assert plan(seen, LIMITS, at(60)).actions == (Submit(2),)
+
+
+@pytest.mark.invariant("I1")
+def test_a_job_whose_id_was_never_recorded_is_adopted() -> None:
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(row(Stage.WAITING, 9)))
+    decision = plan(seen, LIMITS, at(3))
+    assert decision.report.slurm is not None
+    assert (decision.actions, decision.report.slurm.job_id, decision.report.phase) == ((), 9, Phase.SUBMITTED)
+
+
+@pytest.mark.invariant("I1")
+def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
+    surplus = row(Stage.WAITING, 8, attempt=2)
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ACTIVE), surplus))
+    assert plan(seen, LIMITS, at(3)).actions == (Cancel(surplus),)
+
+
+@pytest.mark.invariant("I1")
+def test_a_wish_without_a_record_is_not_submitted_while_a_slurm_job_carries_its_mark() -> None:
+    stray = row(Stage.ACTIVE)
+    assert plan(Seen(wish(), listing=listing(stray)), LIMITS, at(3)).actions == (Cancel(stray),)
+
+
+@pytest.mark.invariant("I2")
+def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 1))
+    decision = plan(seen, LIMITS, at(60))
+    assert (decision.report.phase, decision.actions) == (Phase.RUNNING, ())
+    assert condition(seen, "Started") == ("Unknown", "NotSeen")
+
+
+@pytest.mark.invariant("I2")
+@pytest.mark.parametrize(("listings", "after_s"), [(2, 3600), (100, 29)])
+def test_a_job_is_not_lost_before_enough_listings_and_enough_time(listings: int, after_s: float) -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, listings))
+    assert plan(seen, LIMITS, at(after_s)).report.phase is Phase.RUNNING
+
+
+def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 3))
+    assert plan(seen, LIMITS, at(30)).report.phase is Phase.FINISHED
+    assert condition(seen, "Finished") == ("True", "Lost")
+
+
+@pytest.mark.invariant("I2")
+def test_a_state_without_a_known_meaning_changes_no_phase() -> None:
+    seen = Seen(wish(), report(Phase.AVAILABLE), forward(), (link(),), listing(row(Stage.UNKNOWN)))
+    decision = plan(seen, LIMITS, at(3))
+    assert (decision.report.phase, decision.actions) == (Phase.AVAILABLE, ())
+
+
+def test_a_running_job_that_asked_for_two_ports_gets_both() -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), forward(2), listing=listing(row(Stage.ACTIVE)))
+    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0, 1), "c1", "7.0"),)
+
+
+def test_a_job_that_asks_for_ports_has_started_whatever_the_last_listing_said() -> None:
+    seen = Seen(wish(), report(Phase.SUBMITTED), forward(), listing=listing(row(Stage.WAITING)))
+    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0,), "c1", "7.0"),)
+
+
+def test_ports_asked_for_by_an_earlier_slurm_job_are_not_leased() -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), forward(slurm_job_id=6), listing=listing(row(Stage.ACTIVE)))
+    assert plan(seen, LIMITS, at(3)).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("live", "healthy", "phase"),
+    [
+        (None, None, Phase.RUNNING),
+        (False, None, Phase.RUNNING),
+        (True, None, Phase.RUNNING),
+        (True, False, Phase.RUNNING),
+        (True, True, Phase.AVAILABLE),
+    ],
+)
+def test_a_job_is_available_only_when_its_rules_are_live_and_its_application_answers(
+    live: bool | None, healthy: bool | None, phase: Phase
+) -> None:
+    links = (link(live=live, healthy=healthy),)
+    seen = Seen(wish(), report(Phase.RUNNING), forward(), links, listing(row(Stage.ACTIVE)))
+    assert plan(seen, LIMITS, at(3)).report.phase is phase
+
+
+def test_the_link_is_in_the_report_as_soon_as_the_rules_are_live() -> None:
+    links = (link(live=True, healthy=None),)
+    seen = Seen(wish(), report(Phase.RUNNING), forward(), links, listing(row(Stage.ACTIVE)))
+    (service,) = plan(seen, LIMITS, at(3)).report.services
+    assert (str(service.external_ip), service.external_port, service.target) == ("192.0.2.1", 50000, "c1-ib0")
+
+
+def test_an_available_job_that_stops_answering_is_unhealthy_and_says_since_when() -> None:
+    links = (link(healthy=False),)
+    seen = Seen(wish(), report(Phase.AVAILABLE), forward(), links, listing(row(Stage.ACTIVE)))
+    decision = plan(seen, LIMITS, at(60))
+    assert (decision.report.phase, decision.report.since) == (Phase.UNHEALTHY, at(60))
+    assert condition(seen, "Healthy") == ("False", "NoAnswer")
+
+
+@pytest.mark.invariant("I9")
+def test_after_a_restart_an_available_job_stays_available_until_somebody_has_looked() -> None:
+    links = (link(live=None, healthy=None),)
+    seen = Seen(wish(), report(Phase.AVAILABLE), forward(), links, listing(row(Stage.ACTIVE)))
+    assert plan(seen, LIMITS, at(3)).report.phase is Phase.AVAILABLE
+
+
+@pytest.mark.parametrize("stage", [Stage.ENDING, Stage.ENDED])
+def test_an_ending_job_gives_its_ports_back(stage: Stage) -> None:
+    seen = Seen(wish(), report(Phase.AVAILABLE), forward(), (link(),), listing(row(stage)))
+    assert plan(seen, LIMITS, at(3)).actions == (ReleaseLeases((lease(),)),)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("COMPLETED", "Completed"), ("TIMEOUT", "TimeLimit"), ("OUT_OF_MEMORY", "OutOfMemory"), ("ODD_END", "Ended")],
+)
+def test_a_finished_job_says_why_it_ended(state: str, reason: str) -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED, state=state)))
+    assert condition(seen, "Finished") == ("True", reason)
+
+
+def finished(seen: Seen) -> Seen:
+    """Return what is seen after the pass that found the job's end."""
+    return Seen(seen.wish, plan(seen, LIMITS, at(3)).report, listing=listing())
+
+
+def test_a_finished_job_is_never_submitted_again_and_is_forgotten_in_the_end() -> None:
+    seen = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    assert plan(seen, LIMITS, at(3600)).actions == ()
+    assert plan(seen, LIMITS, at(3603)).actions == (Forget(),)
+
+
+def test_a_finished_job_that_an_operator_requeues_is_cancelled() -> None:
+    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    again = row(Stage.WAITING)
+    assert plan(Seen(over.wish, over.report, listing=listing(again)), LIMITS, at(9)).actions == (Cancel(again),)
+
+
+@pytest.mark.invariant("I5")
+def test_a_delete_closes_the_ports_before_it_cancels() -> None:
+    running = row(Stage.ACTIVE)
+    seen = Seen(wish(deleted=True), report(Phase.AVAILABLE), forward(), (link(),), listing(running))
+    assert plan(seen, LIMITS, at(3)).actions == (ReleaseLeases((lease(),)), Cancel(running))
+
+
+@pytest.mark.invariant("I5")
+@pytest.mark.parametrize("live", [True, None])
+def test_a_deleted_job_is_not_forgotten_while_its_port_may_be_open(live: bool | None) -> None:
+    links = (link(live=live, released=True),)
+    seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
+    assert plan(seen, LIMITS, at(3)).actions == ()
+
+
+@pytest.mark.invariant("I5")
+@pytest.mark.parametrize("stage", [Stage.ENDING])
+def test_a_deleted_job_is_not_forgotten_while_slurm_still_ends_it(stage: Stage) -> None:
+    seen = Seen(wish(deleted=True), report(Phase.COMPLETING), listing=listing(row(stage)))
+    assert plan(seen, LIMITS, at(3)).actions == ()
+
+
+@pytest.mark.invariant("I1", "I5")
+def test_a_job_deleted_while_sbatch_was_under_way_is_not_forgotten_before_the_outcome_is_known() -> None:
+    seen = Seen(wish(deleted=True), report(Phase.PENDING, job_id=None), listing=listing(asked=at(1)))
+    assert plan(seen, LIMITS, at(3)).actions == ()
+
+
+def test_a_deleted_job_of_which_nothing_is_left_is_forgotten() -> None:
+    links = (link(live=False, released=True),)
+    seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
+    assert plan(seen, LIMITS, at(3)).actions == (Forget(),)
+
+
+def test_a_finished_job_that_slurm_no_longer_lists_can_be_deleted_at_once() -> None:
+    """Its end was seen; that Slurm has purged it since is no reason to wait."""
+    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    seen = Seen(wish(deleted=True), over.report, listing=listing(asked=at(400)))
+    assert plan(seen, LIMITS, at(400)).actions == (Forget(),)
+
+
+def test_a_pass_that_sees_nothing_new_reports_nothing_new() -> None:
+    seen = Seen(wish(), report(Phase.RUNNING), forward(), (link(),), listing(row(Stage.ACTIVE)))
+    first = plan(seen, LIMITS, at(3)).report
+    again = Seen(seen.wish, first, seen.forward, seen.links, seen.listing)
+    assert plan(again, LIMITS, at(999)).report == first
