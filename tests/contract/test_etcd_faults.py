@@ -16,7 +16,7 @@ from reconciler.store.settings import EtcdSettings
 from tests.contract.batches import changes, revision, settled
 from tests.contract.certificates import Authority
 from tests.contract.conftest import RELEASES, started
-from tests.contract.etcd_server import EtcdServer
+from tests.contract.etcd_server import EtcdServer, free_ports
 
 StartEtcd = Callable[..., EtcdServer]
 StartCluster = Callable[..., list[EtcdServer]]
@@ -44,6 +44,22 @@ async def test_a_key_that_is_no_text_is_listed_and_can_be_read(etcd: Callable[[s
         server.etcdctl("put", "/stray/\udcff\udcfe", "x")
         (entry,) = (await store.list("/stray/")).entries
         assert await store.get(entry.key) == entry
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_the_member_that_answers_tells_its_release(etcd: Callable[[str], EtcdServer], release: str) -> None:
+    server = etcd(release)
+    async with EtcdStore.connect(EtcdSettings((server.endpoint,))) as store:
+        assert f"etcdctl version: {await store.version()}\n" in server.etcdctl("version")
+
+
+async def test_members_can_be_given_by_name_and_a_dead_one_is_passed_over(etcd: Callable[[str], EtcdServer]) -> None:
+    (dead,) = free_ports(1)
+    _, port = etcd("installed").endpoint
+    async with EtcdStore.connect(EtcdSettings((("localhost", dead), ("localhost", port)))) as store:
+        with pytest.raises(Unreachable):
+            await store.get("/a")
+        assert await store.get("/a") is None
 
 
 async def test_a_crash_ends_the_watch_and_loses_nothing_that_was_acknowledged(start_etcd: StartEtcd) -> None:
