@@ -24,6 +24,7 @@ from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.nodes import NodeController
 from reconciler.controllers.orphans import OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
+from reconciler.controllers.preview import Preview, Previewer
 from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
@@ -135,6 +136,17 @@ class Controller:
 
 Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Hands]]
 """Connects the hands, given whom to tell when a node becomes of use or of none."""
+
+
+async def preview(config: Config, store: KeyValueStore, reach: Reach, job: JobId | None = None) -> list[Preview]:
+    """Return what would be done next for every job, or for one, without doing it; see `Previewer`."""
+    async with reach(_ignore) as hands:
+        previewer = Previewer(World(Keys(config.etcd.prefix)), store, hands, _limits(config), utc_now)
+        return await previewer.look(job)
+
+
+def _ignore(_: NodeHealth) -> None:
+    """Stand in where nobody needs to know how the nodes are."""
 
 
 class _Stopped(Exception):

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
@@ -75,7 +76,7 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
-        seen = self._gather(job, stored.value)
+        seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)
         await one_pass.carry_out(decision)
@@ -87,19 +88,6 @@ class JobController:
             actions=[type(action).__name__ for action in decision.actions],
         )
         return decision.look_again_after_s
-
-    def _gather(self, job: JobId, wish: Wish) -> Seen:
-        report, forward = self.world.reports.get(job), self.world.forwards.get(job)
-        return Seen(
-            wish=wish,
-            report=report.value if report is not None else None,
-            forward=forward.value if forward is not None else None,
-            links=tuple(self.sight.link(lease) for lease in self.world.leases.of_job(job)),
-            listing=self.sight.listing,
-            missing=self.sight.missing.get(job),
-            paused=self.world.paused or (wish.spec.paused and wish.deleted is None),
-            reachable=any(node.healthy for node in self.slurm.nodes),
-        )
 
 
 class _Pass:
