@@ -23,12 +23,13 @@ async def job(world: World, portal: Client) -> JobId:
 async def test_a_paused_job_is_paused_one_generation_later_and_no_other_field_moves(
     world: World, portal: Client, job: JobId
 ) -> None:
-    before = await world.wish(job)
+    before = decode(Wish, await world.entry(world.keys.wish(job)))
     response = await portal.patch(f"/v1/jobs/{job}", json={"paused": True})
-    after = await world.wish(job)
+    after = decode(Wish, await world.entry(world.keys.wish(job)))
 
     assert response.status == 200
-    assert after == before | {"generation": 2, "spec": before["spec"] | {"paused": True}}
+    paused = before.spec.model_copy(update={"paused": True})
+    assert after == before.model_copy(update={"generation": 2, "spec": paused})
 
 
 async def test_pausing_a_paused_job_writes_nothing(world: World, portal: Client, job: JobId) -> None:
