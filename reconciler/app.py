@@ -43,8 +43,9 @@ from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
-SETTLE_SLACK_S = 10.0
-"""Beyond the limit of the ssh command, for what slurmctld took in and had not yet worked off (its MessageTimeout)."""
+SETTLE_SLACK_S = 12.0
+"""Beyond the limits of the ssh call and of sbatch itself: its SIGKILL comes 2 s late, and slurmctld may take
+its MessageTimeout (10 s by default) to work off what it took in (seconds)."""
 
 
 AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
@@ -219,7 +220,8 @@ def _port_settings(config: Config) -> PortSettings:
 
 def _limits(config: Config) -> Limits:
     return Limits(
-        settle_s=config.ssh.command_timeout_s + SETTLE_SLACK_S,
+        submit_s=config.ssh.command_timeout_s,
+        settle_s=config.ssh.command_timeout_s + config.slurm.command_timeout_s + SETTLE_SLACK_S,
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,
