@@ -1,0 +1,1 @@
+"""The store's parts that need no etcd: informer, election, fence, codec."""
