@@ -56,20 +56,16 @@ def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:
 
 async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
     """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
-    this = asyncio.current_task()
-    assert this is not None  # noqa: S101 - a coroutine under asyncio.run is a task
-    loop = asyncio.get_running_loop()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, this.cancel)
+        loop.add_signal_handler(number, stop.set)
     try:
         async with EtcdStore.connect(settings) as store:
-            await app.run(config, secret, store, lambda changed: reaching(config, secret, app.utc_now, changed))
-    except asyncio.CancelledError:
-        log.info("controller_stopped")
-        return 0
+            await app.run(config, secret, store, lambda changed: reaching(config, secret, app.utc_now, changed), stop)
     except ExceptionGroup as group:
         log.error("controller_broken", errors=[f"{type(error).__name__}: {error}" for error in group.exceptions])
-    return 1
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

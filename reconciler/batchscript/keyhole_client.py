@@ -151,7 +151,12 @@ def main() -> int:
     try:
         call = Call(**json.loads(sys.stdin.readline()))
         nodes = expand(os.environ.get("SLURM_NODELIST") or os.environ["SLURM_JOB_NODELIST"])
-        asked = {"ports": call.ports, "nodes": nodes, "slurm-job-id": int(os.environ["SLURM_JOB_ID"])}
+        asked = {
+            "ports": call.ports,
+            "nodes": nodes,
+            "slurm-job-id": int(os.environ["SLURM_JOB_ID"]),
+            "restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+        }
         answer = ask_until_answered(call, json.dumps(asked, sort_keys=True).encode())
         sys.stdout.write(as_shell(answer, call.ports))
     except (Refusal, KeyError, ValueError, TypeError) as error:

@@ -70,6 +70,7 @@ class WatchStream:
         self._watching = Watching(Revision(create.start_revision - 1))
         self._silence_s = silence_s
         self._over = asyncio.Event()
+        self._members, self._channel = calls.members, calls.members.channel
         self._call = calls.stream(WATCH, self._questions(create), token)
 
     async def batch(self) -> Batch:
@@ -103,6 +104,13 @@ class WatchStream:
             yield pb.WatchRequest(progress_request=pb.WatchProgressRequest())
 
     async def _answer(self) -> pb.WatchResponse:
+        try:
+            return await self._read()
+        except Unreachable:
+            self._members.leave(self._channel)
+            raise
+
+    async def _read(self) -> pb.WatchResponse:
         try:
             async with asyncio.timeout(self._silence_s):
                 answer = await self._call.read()

@@ -9,7 +9,8 @@ import pytest
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.kv import KeyValueStore, Revision
 from reconciler.store.settings import EtcdSettings
-from tests.contract.etcd_server import EtcdServer, binaries
+from tests.contract.certificates import Authority
+from tests.contract.etcd_server import EtcdServer, Tls, binaries
 from tests.fakes.memory_store import MemoryStore
 
 RELEASES = ("installed", "trixie", "sid")
@@ -28,33 +29,54 @@ class Subject:
 
 
 @pytest.fixture(scope="session")
-def start_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., EtcdServer]]:
-    """Start etcd of a release with more flags; all of them end with the session."""
-    started: list[EtcdServer] = []
-
-    def start(release: str = "installed", flags: tuple[str, ...] = (), scheme: str = "http") -> EtcdServer:
-        server = EtcdServer(find(release), tmp_path_factory.mktemp("etcd"), flags, scheme)
-        server.start()
-        started.append(server)
-        server.wait_ready()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def etcd(start_etcd: Callable[..., EtcdServer]) -> Callable[[str], EtcdServer]:
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], EtcdServer]]:
     """Return the one server of each release that the whole session shares."""
     shared: dict[str, EtcdServer] = {}
 
     def of(release: str) -> EtcdServer:
         if release not in shared:
-            shared[release] = start_etcd(release)
+            shared[release] = EtcdServer(find(release), tmp_path_factory.mktemp("etcd"))
+            started(shared[release])
         return shared[release]
 
-    return of
+    yield of
+    ended(*shared.values())
+
+
+@pytest.fixture
+def start_etcd(tmp_path: Path) -> Iterator[Callable[..., EtcdServer]]:
+    """Start an etcd that the test may break."""
+    own: list[EtcdServer] = []
+
+    def start(release: str = "installed", flags: tuple[str, ...] = (), tls: Tls | None = None) -> EtcdServer:
+        own.append(EtcdServer(find(release), tmp_path / f"etcd-{len(own)}", flags, tls=tls))
+        started(own[-1])
+        return own[-1]
+
+    yield start
+    ended(*own)
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[Callable[..., list[EtcdServer]]]:
+    """Start three members that the test may break."""
+    members: list[EtcdServer] = []
+
+    def start(tls: Tls | None = None) -> list[EtcdServer]:
+        members.extend(EtcdServer(find("installed"), tmp_path / name, name=name, tls=tls) for name in ("a", "b", "c"))
+        for member in members:
+            member.flags = ("--initial-cluster", ",".join(one.peer for one in members))
+        started(*members)
+        return members
+
+    yield start
+    ended(*members)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Return a certificate authority."""
+    return Authority(tmp_path / "authority")
 
 
 @pytest.fixture(params=["memory", *RELEASES])
@@ -80,3 +102,17 @@ def find(release: str) -> Path:
     if found is None:
         pytest.skip(f"no etcd of {release}: run deploy/etcd/fetch {release} .cache/etcd/{release}")
     return found
+
+
+def started(*servers: EtcdServer) -> None:
+    """Start them together, as members of one cluster must be, and wait until all are ready."""
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait_ready()
+
+
+def ended(*servers: EtcdServer) -> None:
+    """Stop them, whatever the test did to them."""
+    for server in servers:
+        server.stop()

@@ -31,6 +31,21 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+@dataclass(frozen=True)
+class Tls:
+    """The files of one member, which wants a certificate of its clients too."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """How etcd is told."""
+        files = ("--cert-file", str(self.cert_file), "--key-file", str(self.key_file))
+        return (*files, "--client-cert-auth", "--trusted-ca-file", str(self.ca_file))
+
+
 @dataclass
 class EtcdServer:
     """One member. Its directory outlives a stop, so a second start finds what the first one kept."""
@@ -39,8 +54,8 @@ class EtcdServer:
     directory: Path
     flags: tuple[str, ...] = ()
     """Added to the command line; the later of two equal flags wins."""
-    scheme: str = "http"
     name: str = "one"
+    tls: Tls | None = None
     ports: list[int] = field(default_factory=lambda: free_ports(3))
     """For clients, for the other members, for its health."""
     process: subprocess.Popen[bytes] | None = None
@@ -58,7 +73,7 @@ class EtcdServer:
     def start(self) -> None:
         """Start the process; it may take a moment to be ready."""
         client, peer, health = self.ports
-        address = f"{self.scheme}://127.0.0.1:{client}"
+        address = f"{'https' if self.tls else 'http'}://127.0.0.1:{client}"
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -69,6 +84,7 @@ class EtcdServer:
                     *("--listen-peer-urls", f"http://127.0.0.1:{peer}"),
                     *("--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"),
                     *("--initial-cluster", self.peer, "--listen-metrics-urls", f"http://127.0.0.1:{health}"),
+                    *(self.tls.flags if self.tls else ()),
                     *self.flags,
                 ],
                 stdout=log,
@@ -106,12 +122,22 @@ class EtcdServer:
         done = subprocess.run(command, env={"ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=30, check=True)
         return done.stdout
 
+    def started_calls(self, method: str) -> int:
+        """Return how often clients called a method of etcd's API, by etcd's own count."""
+        needle = f'grpc_server_started_total{{grpc_method="{method}"'
+        lines = self._page("metrics").splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(needle))
+
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[2]}/health", timeout=1) as answer:
-                return b'"true"' in answer.read()
+            return '"true"' in self._page("health")
         except OSError:
             return False
+
+    def _page(self, name: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[2]}/{name}", timeout=1) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def _send(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:

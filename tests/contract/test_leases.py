@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.errors import Conflict
 from reconciler.store.kv import EtcdLease, Put, Removed
+from tests.contract.batches import next_changes
 from tests.contract.conftest import Subject
-from tests.contract.test_watch import next_changes
 
 
 async def test_a_renewed_lease_has_the_seconds_it_was_granted(subject: Subject) -> None:

@@ -1,13 +1,13 @@
 """Watches: nothing lost, nothing doubled, nothing left behind; the same on etcd and on its stand-in."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import pytest
 
 from reconciler.errors import Compacted
 from reconciler.store.kv import Batch, Changed, Delete, Entry, Put, Removed, Revision
+from tests.contract.batches import changes, next_changes, revision
 from tests.contract.conftest import Subject
 
 
@@ -130,32 +130,9 @@ async def test_a_cancelled_watch_leaves_no_task(subject: Subject) -> None:
     assert await settled(before) == set()
 
 
-async def next_changes(batches: AsyncGenerator[Batch, None]) -> Batch:
-    """Return the next batch that is not a sign of life."""
-    async with asyncio.timeout(20):
-        while not (batch := await anext(batches)).changes:
-            continue
-    return batch
-
-
-async def changes(batches: AsyncGenerator[Batch, None], count: int) -> list[Changed | Removed]:
-    """Return the changes of as many batches as it takes, but never fewer or more than `count`."""
-    told: list[Changed | Removed] = []
-    while len(told) < count:
-        told.extend((await next_changes(batches)).changes)
-    assert len(told) == count
-    return told
-
-
-def revision(change: Changed | Removed) -> Revision:
-    """Return when it happened."""
-    return change.entry.mod_revision if isinstance(change, Changed) else change.mod_revision
-
-
 async def settled(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
     """Return the tasks that are more than before, once what was cancelled has come to its end."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            while asyncio.all_tasks() - before:
-                await asyncio.sleep(0.001)
+    ending = asyncio.all_tasks() - before
+    if ending:
+        await asyncio.wait(ending, timeout=5)
     return asyncio.all_tasks() - before

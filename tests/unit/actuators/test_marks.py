@@ -23,7 +23,9 @@ def test_our_mark_is_read_back() -> None:
         pytest.param(OURS.comment(JOB, 1, "alice"), OURS.name(JOB), "bob", id="copied by another user"),
         pytest.param(OURS.comment(JOB, 1, "alice"), OURS.name(JobId("other1")), "alice", id="on another job's name"),
         pytest.param(OURS.comment(JOB, 1, "alice").replace(":1:", ":2:"), OURS.name(JOB), "alice", id="version"),
-        pytest.param(OURS.comment(JOB, 1, "alice").replace(f"{JOB}:1:", f"{JOB}:2:"), OURS.name(JOB), "alice", id="attempt"),
+        pytest.param(
+            OURS.comment(JOB, 1, "alice").replace(f"{JOB}:1:", f"{JOB}:2:"), OURS.name(JOB), "alice", id="attempt"
+        ),
         pytest.param(Marks(b"t" * 32, "main").comment(JOB, 1, "alice"), OURS.name(JOB), "alice", id="other secret"),
         pytest.param(Marks(b"s" * 32, "test").comment(JOB, 1, "alice"), OURS.name(JOB), "alice", id="other instance"),
         pytest.param("", OURS.name(JOB), "alice", id="no comment"),
