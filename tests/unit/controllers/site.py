@@ -47,6 +47,8 @@ class Site:
     store: MemoryStore = field(default_factory=MemoryStore)
     slurm: FakeSlurm = field(default_factory=lambda: FakeSlurm(now))
     controllers: list[asyncio.Task[None]] = field(default_factory=list)
+    listeners: list[Callable[[NodeHealth], None]] = field(default_factory=list)
+    """Whom the hands tell when a node becomes of use, or of none."""
 
     def __post_init__(self) -> None:
         names = [GatewayName(node.name) for node in self.config.gateway_nodes]
@@ -58,20 +60,24 @@ class Site:
 
     def start(self) -> asyncio.Task[None]:
         """Start one more controller over this site."""
-        task = asyncio.create_task(app.run(self.config, b"s" * 32, self.store, self._reach), name="controller")
+        running = app.run(self.config, b"s" * 32, self.store, self._reach, asyncio.Event())
+        task = asyncio.create_task(running, name="controller")
         self.controllers.append(task)
         return task
 
     async def stop(self) -> None:
-        """Stop every controller, as SIGTERM does."""
+        """Stop every controller at once, whatever is under way."""
         for task in self.controllers:
             task.cancel()
-        await asyncio.wait(self.controllers)
+        if self.controllers:
+            await asyncio.wait(self.controllers)
         self.controllers.clear()
 
     @asynccontextmanager
-    async def _reach(self, _changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+    async def _reach(self, changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+        self.listeners.append(changed)
         yield Hands(self.slurm, dict(self.gateways))
+        self.listeners.remove(changed)
 
     # What portal and jobs write
 
@@ -140,6 +146,24 @@ class Site:
     def gateway(self) -> FakeGateway:
         """The first gateway."""
         return next(iter(self.gateways.values()))
+
+    def set_gateway(self, *, down: bool, name: GatewayName | None = None) -> None:
+        """Let a gateway die or come back; its rules stay in force all the same."""
+        gateway = self.gateways[name] if name is not None else self.gateway
+        gateway.down = down
+        for tell in self.listeners:
+            tell(gateway.health)
+
+    def set_slurm(self, *, down: bool) -> None:
+        """Let all command nodes die or come back."""
+        for name in self.slurm.node_names:
+            if down:
+                self.slurm.kill_node(name)
+            else:
+                self.slurm.revive_node(name)
+        for health in self.slurm.nodes:
+            for tell in self.listeners:
+                tell(health)
 
     def slurm_jobs(self, job: str) -> list[FakeJob]:
         """Return every Slurm job of one of ours."""
