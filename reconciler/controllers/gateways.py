@@ -38,7 +38,9 @@ class GatewayController:
             self._see(name, await gateway.read())
             return self.read_back_interval_s
         live = self.sight.in_force.get(name)
-        applied = await gateway.apply(await self._wanted(name, await gateway.read() if live is None else live))
+        wanted = await self._wanted(name, await gateway.read() if live is None else live)
+        self.sight.opening(name, wanted)
+        applied = await gateway.apply(wanted)
         self._log(name, applied)
         self._see(name, applied.routes)
         return self.read_back_interval_s
@@ -71,7 +73,7 @@ class GatewayController:
 
     def _see(self, name: GatewayName, routes: frozenset[Route]) -> None:
         before = self.sight.in_force.get(name)
-        self.sight.in_force[name] = routes
+        self.sight.read_back(name, routes)
         if before == routes:
             return
         self._forget_answers(name, routes)
