@@ -74,11 +74,13 @@ class Ports:
         return revision
 
     def _gateway(self, seen: Seen, count: int) -> GatewayName:
-        """Stay on the gateway where the job has ports already, or take the one with the most room."""
+        """Stay on the gateway where the job has ports already, or take the one with the most room of those that answer."""
         held = [link.lease.gateway for link in seen.links if not link.lease.released]
         if held:
             return GatewayName(held[0])
-        return choose_gateway({name: len(self._taken(name)) for name in self.gateways}, self.settings.ports, count)
+        answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
+        usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
+        return choose_gateway({name: len(self._taken(name)) for name in usable}, self.settings.ports, count)
 
     def _taken(self, gateway: GatewayName) -> frozenset[int]:
         """Return the gateway's ports that are leased or in quarantine; an unreadable lease takes its port too."""
