@@ -231,4 +231,3 @@ def make_site(folder: Path, *changes: Change) -> Site:
     (templates / "page.sh").write_text("#!/bin/bash\n#KEYHOLE-REQUEST-PORTS 1\nserve\n")
     (templates / "wrong.sh").write_text("#!/bin/bash\n{{> partial}}\n")
     return Site(loaded(folder, changed(*QUICK, (("templates-directory",), "templates"), *changes)))
-
