@@ -74,7 +74,7 @@ class Ports:
         return revision
 
     def _gateway(self, seen: Seen, count: int) -> GatewayName:
-        """Stay on the gateway where the job has ports already, or take the one with the most room of those that answer."""
+        """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
         held = [link.lease.gateway for link in seen.links if not link.lease.released]
         if held:
             return GatewayName(held[0])

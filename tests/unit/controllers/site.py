@@ -58,12 +58,11 @@ class Site:
 
     # The controller's processes
 
-    def start(self) -> asyncio.Task[None]:
-        """Start one more controller over this site."""
+    def start(self) -> None:
+        """Start one more controller over this site; it is the last of `controllers`."""
         running = app.run(self.config, b"s" * 32, self.store, self._reach, asyncio.Event())
         task = asyncio.create_task(running, name="controller")
         self.controllers.append(task)
-        return task
 
     async def stop(self) -> None:
         """Stop every controller at once, whatever is under way."""

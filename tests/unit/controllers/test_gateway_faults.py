@@ -1,4 +1,4 @@
-"""A gateway dies, forgets or cuts us short: what is closed is seen to be closed, what was broken is put back (I4, I5)."""
+"""A gateway dies, forgets or cuts us short: closed is what is seen to be closed, the broken is put back (I4, I5)."""
 
 import asyncio
 
