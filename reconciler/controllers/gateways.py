@@ -9,7 +9,7 @@ from reconciler.actuators.protocols import Applied, Forwarder
 from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World
+from reconciler.controllers.world import World, lease_name
 from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
@@ -58,7 +58,7 @@ class GatewayController:
     async def _may_be_owned(self, name: GatewayName, route: Route) -> bool:
         """Look afresh: a lease is released before it goes, so one that is just gone may be a copy that is behind."""
         try:
-            stored = self.world.leases.get(f"{name}/{route.port:05d}")
+            stored = self.world.leases.get(lease_name(name, route.port))
         except Unreadable:
             return True  # parked: until somebody has looked at it nobody is cut off
         if stored is not None:

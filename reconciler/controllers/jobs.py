@@ -11,7 +11,7 @@ from reconciler.actuators.protocols import BatchSystem
 from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import Stored, World
+from reconciler.controllers.world import Stored, World, lease_name
 from reconciler.errors import Conflict, Retryable, Terminal
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
@@ -28,7 +28,7 @@ from reconciler.model.decision import (
     Submit,
 )
 from reconciler.model.queue import Submission
-from reconciler.model.report import Report
+from reconciler.model.report import Phase, Report
 from reconciler.model.wish import Wish
 from reconciler.plan import status
 from reconciler.plan.job import plan
@@ -91,6 +91,9 @@ class JobController:
 
     def _gather(self, job: JobId, wish: Wish) -> Seen:
         report, forward = self.world.reports.get(job), self.world.forwards.get(job)
+        if report is not None and report.value.phase is not Phase.FINISHED:
+            for service in report.value.services:  # a parked lease is still the job's: without it nothing is decided
+                self.world.leases.get(lease_name(service.gateway, service.external_port))
         return Seen(
             wish=wish,
             report=report.value if report is not None else None,

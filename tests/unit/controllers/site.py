@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from reconciler import app
 from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.config import Config
+from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, JobId, SlurmId, Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report
@@ -125,8 +126,12 @@ class Site:
         return next((c for c in report.conditions if c.type == kind), None) if report is not None else None
 
     async def leases(self) -> list[Lease]:
-        """Return every lease, by gateway and port."""
-        return [decode(Lease, entry) for entry in (await self.store.list(self.keys.leases)).entries]
+        """Return every lease that can be read, by gateway and port."""
+        leases = []
+        for entry in (await self.store.list(self.keys.leases)).entries:
+            with suppress(Unreadable):
+                leases.append(decode(Lease, entry))
+        return leases
 
     async def keys_of(self, job: str) -> list[str]:
         """Return the keys that speak of a job, its leases aside."""
