@@ -10,7 +10,7 @@ from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
-from reconciler.errors import Unreadable
+from reconciler.errors import Terminal, Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
@@ -33,7 +33,9 @@ class GatewayController:
 
     async def reconcile(self, name: GatewayName) -> float:
         """Read back, mend, read back; return the seconds until the next look."""
-        gateway = self.gateways[name]
+        gateway = self.gateways.get(name)
+        if gateway is None:
+            raise Terminal(f"a lease names the gateway {name!r}, which is not configured")
         if self.world.paused:
             self._see(name, await gateway.read())
             return self.read_back_interval_s

@@ -216,6 +216,15 @@ class Site:
         await self.until_phase(job, Phase.AVAILABLE)
         return leases
 
+    async def end(self, job: str, state: str = "COMPLETED") -> None:
+        """Let a job's Slurm job end, its application with it, and see the job finished."""
+        for lease in await self.leases():
+            for gateway in self.gateways.values():
+                if lease.job == job:
+                    gateway.stop_listening(str(lease.target_ip), lease.port)
+        self.slurm.end(self.slurm_id(job), state)
+        await self.until_phase(job, Phase.FINISHED)
+
     async def forwarded(self, job: str) -> str | None:
         """Return what the report says about the job's ports."""
         condition = await self.condition(job, "Forwarded")
