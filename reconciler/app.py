@@ -84,8 +84,8 @@ class Controller:
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings)
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, utc_now)
-        users = UserController(world, self.store, hands.slurm, utc_now)
-        nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways)
+        users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
+        nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)
         resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers

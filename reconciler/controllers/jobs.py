@@ -22,6 +22,7 @@ from reconciler.model.decision import (
     Cancel,
     Decision,
     Forget,
+    Hindrance,
     LeasePorts,
     Limits,
     ReleaseLeases,
@@ -122,8 +123,7 @@ class _Pass:
                     return await self._end(error)
                 await self._hinder(error)
                 raise Stuck(f"{type(action).__name__}: {error}") from error
-        if self._report is not None:
-            await self._write(status.unhindered(self._report))
+        await self._say_what_hinders(decision.hindrance)
         return None
 
     async def _prepare(self) -> bool:
@@ -134,6 +134,14 @@ class _Pass:
             await self._end(error)
             return False
         return True
+
+    async def _say_what_hinders(self, hindrance: Hindrance | None) -> None:
+        if self._report is None:
+            return
+        if hindrance is None:
+            await self._write(status.unhindered(self._report))
+        else:
+            await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
 
     async def _hinder(self, error: Exception) -> None:
         if self._report is not None:

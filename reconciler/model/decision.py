@@ -100,6 +100,16 @@ Action = Submit | Cancel | LeasePorts | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What stands in the way of the next step, seen before it is tried."""
+
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What one pass does: write the report, then act in this order, then wait for a change or for the time."""
 
@@ -108,3 +118,5 @@ class Decision:
     report: Report
     actions: tuple[Action, ...] = ()
     look_again_after_s: float | None = None
+    hindrance: Hindrance | None = None
+    """Said in the report for as long as it lasts."""
