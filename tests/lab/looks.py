@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -83,15 +84,16 @@ def keys_of(daemons: Daemons, job: str) -> dict[str, str]:
     return {name: value for name, value in keys(daemons).items() if job in name or job in value}
 
 
-def changes(site: Site) -> list[str]:
-    """Return every sbatch, scancel and changing iptables command that sudo ran on any node, as its log has them."""
+def changes(site: Site) -> Counter[str]:
+    """Count every sbatch, scancel and changing iptables command that sudo ran, by node, time and command line."""
     logs = sorted(site.folder.glob("nodes/*/log/sudo.log"))
-    return [found[0] for log in logs for line in log.read_text().splitlines() if (found := _CHANGES.search(line))]
+    lines = ((log.parts[-3], line) for log in logs for line in log.read_text().splitlines())
+    return Counter(f"{node}: {line}" for node, line in lines if _CHANGES.search(line))
 
 
 def page(daemons: Daemons, link: Link) -> str:
     """Fetch the page behind a link as a user does; empty if there is none."""
-    return daemons.curl("outside", f"http://{link.ip}:{link.port}/", "--fail", "--max-time", "2").stdout
+    return daemons.curl("outside", f"http://{link.ip}:{link.port}/", "--fail", "--max-time", "0.5").stdout
 
 
 def seconds_until(claim: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> float:
