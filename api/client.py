@@ -1,6 +1,7 @@
 """The Python client of the portal's API."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -35,6 +36,11 @@ class Portal:
     name: str
     password: str = field(repr=False)
 
+    @property
+    def authorization(self) -> str:
+        """The header that says who asks (RFC 7617)."""
+        return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
+
 
 class Client:
     """One method per request; made by `connect`."""
@@ -59,9 +65,17 @@ class Client:
         """
         return await self._ask("GET", f"/v1/jobs/{job}")
 
-    async def delete(self, job: str) -> JsonObject:
-        """Say that nobody wants this job any more, and return it."""
-        return await self._ask("DELETE", f"/v1/jobs/{job}")
+    async def delete(self, job: str, *, force: bool = False) -> JsonObject:
+        """Say that nobody wants this job any more, and return it; by force its effects are not waited for."""
+        return await self._ask("DELETE", f"/v1/jobs/{job}" + ("?force=true" if force else ""))
+
+    async def pause(self, job: str, *, paused: bool) -> JsonObject:
+        """Let the controller change nothing about a job, or let it go on; return the job."""
+        return await self._ask("PATCH", f"/v1/jobs/{job}", {"paused": paused})
+
+    async def pause_controller(self, reason: str, *, paused: bool) -> JsonObject:
+        """Let the controller change nothing at all, or let it go on; return the switch."""
+        return await self._ask("PUT", "/v1/controller", {"paused": paused, "reason": reason})
 
     async def wait_phase(self, job: str, phase: Phase) -> JsonObject:
         """Return the job as soon as it is in this phase or past it; for how long is the caller's limit.
@@ -106,7 +120,7 @@ async def connect(portal: Portal) -> AsyncGenerator[Client]:
     """Give a client of this portal while the context is open."""
     async with aiohttp.ClientSession(
         portal.server,
-        auth=aiohttp.BasicAuth(portal.name, portal.password, "utf-8"),
+        headers={"Authorization": portal.authorization},
         timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
     ) as session:
         yield Client(session)

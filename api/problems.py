@@ -8,6 +8,7 @@ from aiohttp import web
 
 KINDS: Mapping[str, tuple[int, str]] = {
     "json-malformed": (400, "The body is not the JSON it should be"),
+    "query-wrong": (400, "A parameter of the address is wrong"),
     "credentials-wrong": (401, "Name and password are missing or wrong"),
     "keyhole-refused": (403, "The keyhole does not open"),
     "user-forbidden": (403, "This user may not run jobs"),
@@ -30,6 +31,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "variable-missing": (422, "A variable of the template is missing"),
     "variable-surplus": (422, "A variable is not in the template"),
     "bug": (500, "Something is wrong on our side"),
+    "store-refused": (500, "The store refuses this service"),
     "value-unreadable": (500, "What is stored cannot be read"),
     "cluster-unreachable": (502, "No command node of the cluster is of use"),
     "store-busy": (503, "Others write to the same job"),
