@@ -149,6 +149,8 @@ def _end(view: SlurmView, last: Report | None) -> Claim:
 def _port_claims(seen: Seen) -> list[Claim]:
     if seen.forward is None:
         return []
+    if seen.wish.deleted is not None:
+        return _closing_claims(seen)
     if seen.links and not all_known(seen) and (kept := _kept_port_claims(seen.report)):
         return kept
     links = _open_links(seen)
@@ -163,6 +165,14 @@ def _port_claims(seen: Seen) -> list[Claim]:
         message = f"No answer from the application on port {', '.join(silent)}."
         return [forwarded, Claim("Healthy", "False", "NoAnswer", message)]
     return [forwarded, Claim("Healthy", "True", "Answers", "The application answers on every port.")]
+
+
+def _closing_claims(seen: Seen) -> list[Claim]:
+    """Say which ports keep a job from being forgotten: its user should know that they may still be open."""
+    unsure = [f"{link.lease.gateway} port {link.lease.port}" for link in seen.links if link.live is not False]
+    if not unsure:
+        return []
+    return [Claim("Closed", "False", "NotConfirmed", f"Not confirmed to be closed: {', '.join(unsure)}.")]
 
 
 def _kept_port_claims(last: Report | None) -> list[Claim]:
