@@ -99,12 +99,13 @@ def _require_allowed(desk: Desk, asked: PortsRequest) -> None:
 
 
 async def _require_successor(desk: Desk, known: ForwardRequest, forward: ForwardRequest) -> None:
-    """Let only a later run take the place of an earlier one: requeued, or the Slurm job that is now recorded."""
-    if known.slurm_job_id == forward.slurm_job_id and known.restarts < forward.restarts:
-        return
-    report = await wishes.report(desk, JobId(forward.job))
-    recorded = report.slurm.job_id if report is not None and report.slurm is not None else None
-    if known.slurm_job_id == forward.slurm_job_id or recorded != forward.slurm_job_id:
+    """Let only a later run of the same Slurm job, or the one that the controller recorded, ask in its turn."""
+    if known.slurm_job_id == forward.slurm_job_id:
+        follows = forward.restarts > known.restarts
+    else:
+        report = await wishes.report(desk, JobId(forward.job))
+        follows = report is not None and report.slurm is not None and report.slurm.job_id == forward.slurm_job_id
+    if not follows:
         raise Problem("request-changed", "This job asked for other ports, or on other nodes, before.")
 
 
@@ -122,6 +123,6 @@ def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
 
 
 def _serves(report: Report, forward: ForwardRequest) -> bool:
-    """Whether the report speaks of all ports of exactly this request, not of an earlier run's."""
+    """Whether the report speaks of all ports of exactly this run of the job, not of an earlier one's."""
     served = sorted(service.index for service in report.services if service.run == forward.run)
     return served == list(range(forward.ports))

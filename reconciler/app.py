@@ -24,6 +24,7 @@ from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.nodes import NodeController
 from reconciler.controllers.orphans import OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
+from reconciler.controllers.preview import Preview, Previewer
 from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
@@ -42,8 +43,9 @@ from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
-SETTLE_SLACK_S = 10.0
-"""Beyond the limit of the ssh command, for what slurmctld took in and had not yet worked off (its MessageTimeout)."""
+SETTLE_SLACK_S = 12.0
+"""Beyond the limits of the ssh call and of sbatch itself: its SIGKILL comes 2 s late, and slurmctld may take
+its MessageTimeout (10 s by default) to work off what it took in (seconds)."""
 
 
 AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
@@ -137,6 +139,17 @@ Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Han
 """Connects the hands, given whom to tell when a node becomes of use or of none."""
 
 
+async def preview(config: Config, store: KeyValueStore, reach: Reach, job: JobId | None = None) -> list[Preview]:
+    """Return what would be done next for every job, or for one, without doing it; see `Previewer`."""
+    async with reach(_ignore) as hands:
+        previewer = Previewer(World(Keys(config.etcd.prefix)), store, hands, _limits(config), utc_now)
+        return await previewer.look(job)
+
+
+def _ignore(_: NodeHealth) -> None:
+    """Stand in where nobody needs to know how the nodes are."""
+
+
 class _Stopped(Exception):
     """Everything under way has ended, or had its time."""
 
@@ -207,7 +220,8 @@ def _port_settings(config: Config) -> PortSettings:
 
 def _limits(config: Config) -> Limits:
     return Limits(
-        settle_s=config.ssh.command_timeout_s + SETTLE_SLACK_S,
+        submit_s=config.ssh.command_timeout_s,
+        settle_s=config.ssh.command_timeout_s + config.slurm.command_timeout_s + SETTLE_SLACK_S,
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,

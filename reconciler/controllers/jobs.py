@@ -1,18 +1,20 @@
 """One pass over one job: gather, decide, report, act. A pass can be cut anywhere and run again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import Stored, World, lease_name
-from reconciler.errors import Conflict, Retryable, Terminal
+from reconciler.controllers.world import Stored, World
+from reconciler.errors import Conflict, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
@@ -28,7 +30,7 @@ from reconciler.model.decision import (
     Submit,
 )
 from reconciler.model.queue import Submission
-from reconciler.model.report import Phase, Report
+from reconciler.model.report import Report
 from reconciler.model.wish import Wish
 from reconciler.plan import status
 from reconciler.plan.job import plan
@@ -45,8 +47,8 @@ class Stuck(Retryable):
 class Scripts(Protocol):
     """Makes batch scripts."""
 
-    async def submission(self, wish: Wish, attempt: int) -> Submission:
-        """Return what to give sbatch.
+    async def submission(self, wish: Wish) -> Submission:
+        """Return what to give sbatch, as its first attempt.
 
         Raises:
             Terminal: the template or the user rules it out.
@@ -76,7 +78,7 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
-        seen = self._gather(job, stored.value)
+        seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)
         await one_pass.carry_out(decision)
@@ -89,22 +91,6 @@ class JobController:
         )
         return decision.look_again_after_s
 
-    def _gather(self, job: JobId, wish: Wish) -> Seen:
-        report, forward = self.world.reports.get(job), self.world.forwards.get(job)
-        if report is not None and report.value.phase is not Phase.FINISHED:
-            for service in report.value.services:  # a parked lease is still the job's: without it nothing is decided
-                self.world.leases.get(lease_name(service.gateway, service.external_port))
-        return Seen(
-            wish=wish,
-            report=report.value if report is not None else None,
-            forward=forward.value if forward is not None else None,
-            links=tuple(self.sight.link(lease) for lease in self.world.leases.of_job(job)),
-            listing=self.sight.listing,
-            missing=self.sight.missing.get(job),
-            paused=self.world.paused or (wish.spec.paused and wish.deleted is None),
-            reachable=any(node.healthy for node in self.slurm.nodes),
-        )
-
 
 class _Pass:
     """The effects of one pass: what it has written so far guards what it writes next."""
@@ -115,11 +101,14 @@ class _Pass:
         self._wish = wish
         self._seen = seen
         self._report = seen.report
+        self._submission: Submission | None = None
         stored = controller.world.reports.get(job)
         self._report_revision = stored.mod_revision if stored is not None else Revision(0)
 
     async def carry_out(self, decision: Decision) -> None:
         """Write the report, then act in order; what stands in the way is said in the report and tried again."""
+        if any(isinstance(action, Submit) for action in decision.actions) and not await self._prepare():
+            return None
         await self._write(decision.report)
         for action in decision.actions:
             try:
@@ -145,14 +134,24 @@ class _Pass:
         else:
             await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
 
+    async def _prepare(self) -> bool:
+        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
+        try:
+            self._submission = await self._c.scripts.submission(self._wish.value)
+        except Terminal as error:
+            await self._end(error)
+            return False
+        return True
+
     async def _hinder(self, error: Exception) -> None:
         if self._report is not None:
             await self._write(status.hindered(self._report, type(error).__name__, str(error), self._c.now()))
 
     async def _end(self, error: Terminal) -> None:
         """Finish a job that was certainly not submitted and never can be."""
-        if self._report is not None:
-            await self._write(status.finished(self._report, type(error).__name__, str(error), self._c.now()))
+        now = self._c.now()
+        report = self._report or status.first(self._wish.value, now)
+        await self._write(status.finished(report, type(error).__name__, str(error), now))
 
     async def _write(self, report: Report) -> None:
         """Write the report if it says something new, while wish and report are still the ones decided upon."""
@@ -179,7 +178,13 @@ class _Pass:
                 await self._forget()
 
     async def _submit(self, attempt: int) -> None:
-        slurm_id = await self._c.slurm.submit(await self._c.scripts.submission(self._wish.value, attempt))
+        assert self._submission is not None  # noqa: S101 - `_prepare` made it
+        submission = replace(self._submission, attempt=attempt)
+        try:
+            async with asyncio.timeout(self._c.limits.submit_s):
+                slurm_id = await self._c.slurm.submit(submission)
+        except TimeoutError as error:
+            raise Unreachable(f"sbatch did not answer within {self._c.limits.submit_s:.0f} s") from error
         log.info("job_submitted", job=self._job, attempt=attempt, slurm_id=slurm_id)
         self._c.queues.listings.add(CLUSTER, Priority.URGENT)
         if self._report is not None and self._report.slurm is not None:

@@ -52,6 +52,8 @@ class Seen:
 class Limits:
     """The waiting times of a plan."""
 
+    submit_s: float
+    """An sbatch is begun this long after its intent was written, or not at all."""
     settle_s: float
     """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
     lost_after_listings: int

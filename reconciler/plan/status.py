@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
+from reconciler.model.wish import Wish
 from reconciler.plan.slurm import SlurmView, Standing
 
 Truth = Literal["True", "False", "Unknown"]
@@ -25,7 +26,8 @@ class Claim(NamedTuple):
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
     """Return the report for the phase; equal to the last one when nothing changed."""
     last = seen.report
-    claims = [*_slurm_claims(seen, view, phase), *_port_claims(seen), *_removal_claims(seen, view, phase)]
+    ports = _port_claims(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else []
+    claims = [*_slurm_claims(seen, view, phase), *ports, *_removal_claims(seen, view, phase)]
     conditions = tuple(_aged(claim, last, now) for claim in claims)
     trouble = tuple(c for c in last.conditions if c.type == PROGRESSING) if last is not None else ()
     return Report(
@@ -37,6 +39,11 @@ def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
         services=_services(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=(*conditions, *(trouble if phase is not Phase.FINISHED else ())),
     )
+
+
+def first(wish: Wish, now: datetime) -> Report:
+    """Return the report of a job of which nothing has happened yet."""
+    return Report(id=wish.id, observed_generation=wish.generation, phase=Phase.PENDING, since=now)
 
 
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:

@@ -25,10 +25,6 @@ SIGNS_PER_SILENCE = 3
 """How often a sign of life is asked for within the time after which silence counts as a fault."""
 
 
-_DENIED = "permission denied"
-"""Etcd 3.4 says this of a watch also when it only lost the token."""
-
-
 class Watching:
     """Puts the answers of one watch together; pure.
 
@@ -133,7 +129,7 @@ async def open_watch(calls: Calls, prefix: str, after: Revision, silence_s: floa
     try:
         return await _open(calls, prefix, after, silence_s, token)
     except Refused as error:
-        if not (calls.may_log_in(str(error)) or (token and _DENIED in str(error))):
+        if not calls.may_log_in(str(error)):
             raise
     return await _open(calls, prefix, after, silence_s, await calls.another_token(token))
 
@@ -150,7 +146,7 @@ async def _open(calls: Calls, prefix: str, after: Revision, silence_s: float, to
 
 
 def _ended(reason: str) -> ReconcilerError:
-    if _DENIED in reason or wants_login(reason):
+    if "permission denied" in reason or wants_login(reason):
         return Refused(f"etcd refused to watch: {reason}")
     return Unreachable(f"etcd ended the watch: {reason or 'no reason given'}")
 

@@ -26,3 +26,11 @@ async def changes(batches: AsyncGenerator[Batch, None], count: int) -> list[Chan
 def revision(change: Changed | Removed) -> Revision:
     """Return when it happened."""
     return change.entry.mod_revision if isinstance(change, Changed) else change.mod_revision
+
+
+async def settled(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
+    """Return the tasks that are more than before, once what was cancelled has come to its end."""
+    ending = asyncio.all_tasks() - before
+    if ending:
+        await asyncio.wait(ending, timeout=5)
+    return asyncio.all_tasks() - before

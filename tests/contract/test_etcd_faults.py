@@ -13,10 +13,10 @@ from reconciler.errors import Unreachable
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.kv import Batch, Changed, Listing, Put, Revision
 from reconciler.store.settings import EtcdSettings
-from tests.contract.batches import changes, revision
+from tests.contract.batches import changes, revision, settled
 from tests.contract.certificates import Authority
 from tests.contract.conftest import RELEASES, started
-from tests.contract.etcd_server import EtcdServer
+from tests.contract.etcd_server import EtcdServer, free_ports
 
 StartEtcd = Callable[..., EtcdServer]
 StartCluster = Callable[..., list[EtcdServer]]
@@ -46,6 +46,22 @@ async def test_a_key_that_is_no_text_is_listed_and_can_be_read(etcd: Callable[[s
         assert await store.get(entry.key) == entry
 
 
+@pytest.mark.parametrize("release", RELEASES)
+async def test_the_member_that_answers_tells_its_release(etcd: Callable[[str], EtcdServer], release: str) -> None:
+    server = etcd(release)
+    async with EtcdStore.connect(EtcdSettings((server.endpoint,))) as store:
+        assert f"etcdctl version: {await store.version()}\n" in server.etcdctl("version")
+
+
+async def test_members_can_be_given_by_name_and_a_dead_one_is_passed_over(etcd: Callable[[str], EtcdServer]) -> None:
+    (dead,) = free_ports(1)
+    _, port = etcd("installed").endpoint
+    async with EtcdStore.connect(EtcdSettings((("localhost", dead), ("localhost", port)))) as store:
+        with pytest.raises(Unreachable):
+            await store.get("/a")
+        assert await store.get("/a") is None
+
+
 async def test_a_crash_ends_the_watch_and_loses_nothing_that_was_acknowledged(start_etcd: StartEtcd) -> None:
     server = start_etcd()
     async with EtcdStore.connect(EtcdSettings((server.endpoint,))) as store:
@@ -59,6 +75,19 @@ async def test_a_crash_ends_the_watch_and_loses_nothing_that_was_acknowledged(st
         listed = {entry.key for entry in (await eventually(store)).entries}
     assert writing.result() <= listed
     assert told <= listed
+
+
+async def test_a_watch_that_broke_leaves_no_task(start_etcd: StartEtcd) -> None:
+    """What asks for signs of life once slept on after its stream was gone; here it would for 20 seconds."""
+    server = start_etcd()
+    before = asyncio.all_tasks()
+    async with EtcdStore.connect(EtcdSettings((server.endpoint,), watch_silence_s=60)) as store:
+        async with aclosing(store.watch("/", Revision(0))) as batches:
+            await anext(batches)
+            server.kill()
+            with pytest.raises(Unreachable):
+                await until_it_ends(batches)
+        assert await settled(before) == set()
 
 
 async def test_a_restarted_etcd_goes_on_with_the_same_revisions(start_etcd: StartEtcd) -> None:

@@ -81,6 +81,7 @@ BODIES = [
     Row("an id with a slash", asked(id="a/../../b"), 422, "value-wrong", "/id"),
     Row("an id in upper case", asked(id="PORTAL01"), 422, "value-wrong", "/id"),
     Row("a label with a space", asked(labels={"a": "b c"}), 422, "value-wrong", "/labels/a"),
+    Row("a word that is none of two", asked(**{"on-node-failure": "pray"}), 422, "value-wrong", "/on-node-failure"),
     Row("more than fits", asked(labels={"a": "b" * 5000}), 413, "body-large"),
 ]
 

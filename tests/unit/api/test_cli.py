@@ -64,6 +64,8 @@ async def test_submit_makes_the_wish_that_its_options_say(
             "template": "xpra.sh",
             "variables": {"image_name": "a.sif"},
             "labels": {"s": "1"},
+            "on-node-failure": "requeue",
+            "paused": False,
             "resources": {"nodes": 2, "memory-mib": 512},
         }
     )

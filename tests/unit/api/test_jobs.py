@@ -33,7 +33,13 @@ async def test_a_submitted_job_is_one_wish_in_the_store(world: World, portal: Cl
         "id": job["id"],
         "generation": 1,
         "created": "2026-01-01T12:00:00.000Z",
-        "spec": ASKED | {"resources": resources, "labels": {"portal-session": "42"}},
+        "spec": ASKED
+        | {
+            "resources": resources,
+            "labels": {"portal-session": "42"},
+            "on-node-failure": "requeue",
+            "paused": False,
+        },
     }
     assert job["spec"] == wish["spec"]
     assert job["status"]["phase"] == "pending"

@@ -67,16 +67,17 @@ def caller(world: World, keyhole: Client) -> Caller:
     return Caller(world, keyhole)
 
 
-def opened(slurm_id: int = 4711, target: str = "c1-ib0", ports: int = 2) -> Report:
+def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
     """Return what the controller reports once all rules are live."""
     services = tuple(
         Service(
             index=index,
+            run=f"{slurm_id}.{restarts}",
             gateway="gateway-1",
             external_ip="203.0.113.101",
             external_port=50007 + index,
             internal_port=50007 + index,
-            target=target,
+            target="c1-ib0",
         )
         for index in reversed(range(ports))
     )
@@ -145,16 +146,30 @@ async def test_another_request_of_the_same_job_is_refused(
 
 async def test_the_recorded_successor_of_a_slurm_job_may_ask_anew(world: World, caller: Caller) -> None:
     await caller.ask()
-    await world.write(world.keys.report(JOB), opened(slurm_id=4712))
+    later = SlurmRecord(attempt=2, intended=NOON, job_id=4712)
+    await world.write(world.keys.report(JOB), opened().model_copy(update={"slurm": later}))
     status, _ = await caller.ask(**{"slurm-job-id": 4712, "nodes": ["c2"]})
     written = decode(ForwardRequest, await world.entry(world.keys.forward(JOB)))
 
-    assert status == 202, "the ports still lead to the former node"
+    assert status == 202, "the ports are still those of the former run"
     assert (written.slurm_job_id, written.nodes) == (4712, ("c2",))
 
 
-@pytest.mark.parametrize("stale", [opened(slurm_id=4710), opened(target="c2-ib0"), opened(ports=1)])
-async def test_ports_of_an_earlier_slurm_job_are_not_given_out(world: World, caller: Caller, stale: Report) -> None:
+async def test_a_requeued_job_asks_anew_and_is_not_given_the_ports_of_its_earlier_run(
+    world: World, caller: Caller
+) -> None:
+    """It may well have the same nodes again, and then nothing but the count of its starts tells the two apart."""
+    await caller.ask()
+    await world.write(world.keys.report(JOB), opened())
+    status, _ = await caller.ask(restarts=1)
+    written = decode(ForwardRequest, await world.entry(world.keys.forward(JOB)))
+
+    assert (status, written.restarts) == (202, 1)
+    assert (await caller.ask())[0] == 409, "the earlier run may not take them back"
+
+
+@pytest.mark.parametrize("stale", [opened(slurm_id=4710), opened(restarts=1), opened(ports=1)])
+async def test_ports_of_another_run_are_not_given_out(world: World, caller: Caller, stale: Report) -> None:
     await world.write(world.keys.report(JOB), stale)
 
     assert (await caller.ask())[0] == 202

@@ -113,6 +113,7 @@ async def test_while_a_job_waits_its_token_is_in_no_argument_environment_or_file
 async def test_a_job_that_was_told_to_come_again_does(
     world: World, server: BaseTestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It says so while it waits: with python3 before 3.9 the sentence stayed in a buffer until the end."""
     monkeypatch.setattr("api.keyhole.ANSWER_WITHIN_S", 0.01)
     process = await Job(tmp_path).start([address(server)])
     async with asyncio.timeout(20):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.batchscript import keyhole_client
-from reconciler.batchscript.keyhole_client import Refusal, as_shell, expand, sign
+from reconciler.batchscript.keyhole_client import Refusal, as_shell, expand, request_body, sign
 from reconciler.batchscript.token import SignedRequest, signature
 
 SOURCE = Path(keyhole_client.__file__).read_text(encoding="utf-8")
@@ -56,6 +56,18 @@ def test_the_client_signs_as_the_keyhole_checks(body: bytes, path: str, token: s
     assert headers["Bwvisu-Signature"] == signature(token, call)
 
 
+def test_the_request_says_which_run_of_the_job_asks() -> None:
+    told = {"SLURM_JOB_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
+
+    assert json.loads(request_body(2, told)) == {
+        "ports": 2,
+        "nodes": ["c1", "c2"],
+        "slurm-job-id": 4711,
+        "restarts": 0,
+    }
+    assert json.loads(request_body(2, told | {"SLURM_RESTART_COUNT": "3"}))["restarts"] == 3
+
+
 def service(**changes: object) -> dict[str, object]:
     """Return one right service with some members changed."""
     return {"index": 0, "port": 50007, "gateway": "203.0.113.101", "external-port": 50008} | changes
@@ -83,9 +95,8 @@ def test_the_client_is_written_for_python_3_6_and_imports_nothing_but_its_librar
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
-    assert imported == {
-        *("hashlib", "hmac", "http.client", "ipaddress", "json", "os", "random", "re", "sys", "time", "typing")
-    }
+    standard = "collections.abc hashlib hmac http.client ipaddress json os random re sys time typing"
+    assert imported == set(standard.split())
     assert "removeprefix" not in SOURCE
     assert "from __future__ import annotations" not in SOURCE, "that came with 3.7"
 
