@@ -1,7 +1,7 @@
 # The checkout's own virtual environment: found, or made from requirements.lock. Sourced by what needs it.
 # shellcheck shell=bash
 
-checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${BWVISU_VENV:-$checkout/.venv}
 export PATH="$venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 

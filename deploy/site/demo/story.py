@@ -1,0 +1,152 @@
+"""The session: from the portal's wish to the last key, chapter by chapter. A claim that fails ends it."""
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+
+from deploy.site.demo.background import BackgroundDaemons
+from deploy.site.demo.evidence import Evidence, Link, cut, settle
+from deploy.site.demo.screen import claim, headline, quote, say
+from deploy.site.demo.session import Session
+from deploy.site.demo.timeline import PREFIX, Timeline
+from deploy.site.errors import SiteError
+from deploy.site.layout import EXTERNAL, NODES
+
+USER = "alice"
+CLOSED_WITHIN_MS = 1000.0
+"""What the design promises: so soon after a delete no packet passes, not even of a standing connection."""
+KINDS_OF_KEYS = ("desired/forwards", "desired/jobs", "leases/ports", "observed/jobs")
+RULES_PER_PORT = 2
+"""One that lets it through, and DNAT."""
+
+
+@dataclass
+class Story:
+    """One job's way; each chapter stands on the ones before it."""
+
+    daemons: BackgroundDaemons
+    timeline: Timeline
+
+    def __post_init__(self) -> None:
+        """Have somebody to ask besides the middleware."""
+        self.evidence = Evidence(self.daemons.site)
+        self._left: list[str] = []
+
+    def submit(self) -> Session:
+        """Wish for a session and follow it until its application answers."""
+        headline("3. The portal wishes for a session")
+        said = self._bwvisu("submit", "--user", USER, "--template", "demo-page.sh", "--var", "page_title=Hello")
+        session = Session(said.split()[0], self.timeline)
+        self._left.append(session.job)
+        session.follow(
+            lambda: session.report is not None and session.report["phase"] == "available", "the job is available"
+        )
+        listed = self.evidence.queued(session.job)
+        claim(len(listed) == 1 and f" {USER} RUNNING " in listed[0], f"Slurm lists it too: {'; '.join(listed)}")
+        return session
+
+    def visit(self, session: Session) -> None:
+        """Fetch the page as its user would, and see which way the packets went."""
+        link, slurm = link_of(session), session.report["slurm"]
+        headline("4. The user follows the link, from outside the cluster")
+        before = self.evidence.packets(link, "DNAT")
+        say(f"$ curl {link.url}")
+        page = self.daemons.curl("outside", link.url, "--fail")
+        quote(page.stdout.splitlines())
+        marks = (f'"job">{session.job}<', f'"slurm-job">{slurm["job-id"]}<', f'"host">{link.node}<', f'"user">{USER}<')
+        claim(
+            page.returncode == 0 and all(mark in page.stdout for mark in marks),
+            f"{len(page.stdout.encode())} bytes, written by Slurm job {slurm['job-id']} of {USER} on {link.node}.",
+            page.stderr,
+        )
+        went = self.evidence.packets(link, "DNAT") - before
+        claim(went == 1, f"They came through {link.gateway}: its DNAT rule counted {went} new connection.")
+        claim(
+            self.evidence.connects(link.gateway, link.target_ip, link.port)
+            and not self.evidence.connects("outside", link.target_ip, link.port),
+            f"{link.target_ip}:{link.port} itself answers {link.gateway}, and does not answer the outside.",
+        )
+
+    def look_inside(self, session: Session) -> None:
+        """Show what an operator sees: keys and rules."""
+        link = link_of(session)
+        headline("5. What the operator sees in etcd")
+        say(f"$ etcdctl get --prefix {PREFIX}")
+        kept = self._keys()
+        for key, value in kept.items():
+            quote([key, *([f"  {json.dumps(value)}"] if _is_about(session.job, key, value) else [])])
+        ours = sorted(key.removeprefix(PREFIX) for key, value in kept.items() if _is_about(session.job, key, value))
+        claim(
+            len(ours) == len(KINDS_OF_KEYS) and all(map(str.startswith, ours, KINDS_OF_KEYS)),
+            "Request for ports, wish, lease and report of this job: one key each. (Values of other keys left out.)",
+            " ".join(ours),
+        )
+        headline(f"6. The rules on {link.gateway}, with packets and bytes counted so far")
+        say("$ iptables -S -v; iptables -t nat -S -v")
+        quote(self.evidence.rules(link.gateway))
+        own = self.evidence.rules_for(link)
+        claim(len(own) == RULES_PER_PORT, f"Two of them are this port's: let {link.port} through, and DNAT.")
+
+    def delete(self, session: Session) -> None:
+        """Delete the job while a connection is open, and follow it until its lease is gone."""
+        link, slurm_id = link_of(session), int(session.report["slurm"]["job-id"])
+        headline("7. The portal deletes the session, while a connection is open")
+        ran = self.evidence.processes(link.node, slurm_id)
+        claim(bool(ran), f"Before: {len(ran)} processes of Slurm job {slurm_id} run on {link.node}.")
+        rejected = self.evidence.packets(link, "REJECT")
+        with self.evidence.conversation(link) as talker:
+            self._bwvisu("delete", session.job)
+            at, how = cut(talker)
+        session.follow(lambda: not session.keys, "every key of the job is gone")
+        self._left.remove(session.job)
+        cut_ms = (at - session.deleted_at) * 1000
+        claim(0 <= cut_ms < CLOSED_WITHIN_MS, f"The open connection was cut {cut_ms:.0f} ms after the delete.")
+        say(f"{self.evidence.packets(link, 'REJECT') - rejected} {how}")
+        self._nothing_left(session, link, slurm_id)
+
+    def _nothing_left(self, session: Session, link: Link, slurm_id: int) -> None:
+        headline("8. Nothing is left")
+        claim(not self.evidence.connects("outside", link.ip, link.port), f"{link.url} does not answer any more.")
+        settle(lambda: self.evidence.rules_for(link), f"No gateway has a rule for port {link.port}.")
+        settle(lambda: self.evidence.queued(session.job), "Slurm has no such job waiting, running or ending.")
+        settle(
+            lambda: self.evidence.processes(link.node, slurm_id),
+            f"No process of Slurm job {slurm_id} is on {link.node}.",
+        )
+        left = [key for key, value in self._keys().items() if _is_about(session.job, key, value)]
+        claim(not left, "No key in etcd is named after the job or speaks of it.", " ".join(left))
+
+    def abandon(self) -> None:
+        """Delete what a story cut short left behind."""
+        for job in self._left:
+            self._bwvisu("delete", job, "--wait")
+
+    def _bwvisu(self, *words: str) -> str:
+        say(f"$ bwvisu {' '.join(words)}")
+        done = self.daemons.cli(*words)
+        if done.returncode != 0:
+            raise SiteError(f"bwvisu {words[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _keys(self) -> dict[str, object]:
+        """Return everything below our prefix."""
+        found = json.loads(self.daemons.etcdctl("get", "--prefix", PREFIX, "--write-out=json")).get("kvs", [])
+        return {b64decode(kv["key"]).decode(): json.loads(b64decode(kv["value"])) for kv in found}
+
+
+def _is_about(job: str, key: str, value: object) -> bool:
+    return key.endswith(f"/{job}") or (isinstance(value, dict) and value.get("job") == job)
+
+
+def link_of(session: Session) -> Link:
+    """Return the session's only link."""
+    service = session.report["services"][0]
+    lease = session.keys[f"leases/ports/{service['gateway']}/{service['external-port']}"]
+    gateway = next(n for n in NODES if n.is_gateway and str(n.address(EXTERNAL)) == service["external-ip"])
+    return Link(
+        ip=service["external-ip"],
+        port=service["external-port"],
+        gateway=gateway.name,
+        target_ip=lease["target-ip"],
+        node=session.report["slurm"]["nodes"][0],
+    )
