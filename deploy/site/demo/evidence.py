@@ -110,6 +110,15 @@ class Evidence:
         return done.stdout.splitlines()
 
     @contextmanager
+    def hanging(self, node: str, service: str) -> Iterator[None]:
+        """Let a service hang while the block runs."""
+        self.site.stop(node, service)
+        try:
+            yield
+        finally:
+            self.site.cont(node, service)
+
+    @contextmanager
     def conversation(self, link: Link) -> Iterator[NodeProcess]:
         """Keep one connection from outside to the application busy until it is cut."""
         deadline = time.monotonic() + 2 * PATIENCE_S

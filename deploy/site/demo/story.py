@@ -91,30 +91,35 @@ class Story:
         """Delete the job while a connection is open, and follow it until its lease is gone."""
         link, slurm_id = link_of(session), int(session.report["slurm"]["job-id"])
         headline("7. The portal deletes the session, while a connection is open")
-        ran = self.evidence.processes(link.node, slurm_id)
-        claim(bool(ran), f"Before: {len(ran)} processes of Slurm job {slurm_id} run on {link.node}.")
-        rejected = self.evidence.packets(link, "REJECT")
-        with self.evidence.conversation(link) as talker:
-            self._bwvisu("delete", session.job)
-            at, how = cut(talker)
+        self._cut_off(session, link, slurm_id)
         session.follow(lambda: not session.keys, "every key of the job is gone")
         self._left.remove(session.job)
-        cut_ms = (at - session.deleted_at) * 1000
-        claim(0 <= cut_ms < CLOSED_WITHIN_MS, f"The open connection was cut {cut_ms:.0f} ms after the delete.")
-        say(f"{self.evidence.packets(link, 'REJECT') - rejected} {how}")
-        self._nothing_left(session, link, slurm_id)
-
-    def _nothing_left(self, session: Session, link: Link, slurm_id: int) -> None:
         headline("8. Nothing is left")
         claim(not self.evidence.connects("outside", link.ip, link.port), f"{link.url} does not answer any more.")
+        gone = f"No process of Slurm job {slurm_id} is on {link.node}."
         settle(lambda: self.evidence.rules_for(link), f"No gateway has a rule for port {link.port}.")
         settle(lambda: self.evidence.queued(session.job), "Slurm has no such job waiting, running or ending.")
-        settle(
-            lambda: self.evidence.processes(link.node, slurm_id),
-            f"No process of Slurm job {slurm_id} is on {link.node}.",
-        )
+        settle(lambda: self.evidence.processes(link.node, slurm_id), gone)
         left = [key for key, value in self._keys().items() if _is_about(session.job, key, value)]
         claim(not left, "No key in etcd is named after the job or speaks of it.", " ".join(left))
+
+    def _cut_off(self, session: Session, link: Link, slurm_id: int) -> None:
+        """Delete while the compute node's slurmd hangs: the job goes on, so that only the gateway can cut."""
+        say(f"slurmd on {link.node} is made to hang first: the job runs on, and only the gateway can close.")
+        rejected = self.evidence.packets(link, "REJECT")
+        with self.evidence.hanging(link.node, "slurmd"), self.evidence.conversation(link) as talker:
+            self._bwvisu("delete", session.job)
+            at, how = cut(talker)
+            running = self.evidence.processes(link.node, slurm_id)
+        rejected = self.evidence.packets(link, "REJECT") - rejected
+        session.follow(lambda: session.deleted_at > 0, "the wish is marked as deleted")
+        cut_ms = (at - session.deleted_at) * 1000
+        claim(
+            0 <= cut_ms < CLOSED_WITHIN_MS and rejected >= 1 and bool(running),
+            f"The open connection was cut {cut_ms:.0f} ms after that, by {link.gateway}: it rejected {rejected} "
+            f"packet(s), and {len(running)} processes of the job still ran. Now slurmd goes on.",
+            how,
+        )
 
     def abandon(self) -> None:
         """Delete what a story cut short left behind."""
