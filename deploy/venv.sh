@@ -49,6 +49,8 @@ prepare_venv() {
         "$venv/bin/python" -m pip install --quiet --require-hashes -r "$checkout/requirements.lock" || return
         "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$checkout" || return
         echo "$wanted" >"$stamp"
+        # Made through sudo, it is still for whoever owns the checkout.
+        if [[ $EUID -eq 0 ]]; then chown -R --reference="$checkout" -- "$venv" "$checkout"/*.egg-info; fi
     fi
     exec 8<&-
 }

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from deploy.site.daemons import HOST, MODULES, STOP_TIMEOUT_S, Daemons
@@ -34,30 +35,32 @@ class BackgroundDaemons(Daemons):
         called = ((names.get(tuple(words[1:])), pid) for pid, words in _command_lines())
         return {name: pid for name, pid in called if name is not None}
 
-    def ensure(self) -> frozenset[str]:
-        """Start what does not run, wait until all of it works, and return the names of those started.
+    def missing(self) -> frozenset[str]:
+        """Return the names of the daemons that do not run."""
+        return frozenset(MODULES.keys() - self.find().keys())
+
+    def bring_up(self, names: Iterable[str]) -> None:
+        """Start these daemons, and wait until both work, whoever started them.
 
         Raises:
             SiteError: one of them does not come up; with its last words.
         """
         self._make_credentials()
-        missing = MODULES.keys() - self.find().keys()
-        for name in sorted(missing):
+        for name in names:
             with self.log_file(name).open("ab") as log:
                 words = [self.python, "-m", MODULES[name], "--config", str(self.site.config_file)]
                 self.site.popen(HOST, ["setsid", "--fork", *words], stdout=log, stderr=log).wait()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._work():
-            gone = MODULES.keys() - self.find().keys()
+            gone = self.missing()
             if gone or time.monotonic() > deadline:
                 name = min(gone, default="controller")
                 tail = self.log_file(name).read_text().splitlines()[-3:]
                 raise SiteError(f"{name} does not come up: {' | '.join(tail)}")
             time.sleep(_POLL_S)
-        return frozenset(missing)
 
-    def end(self, names: frozenset[str]) -> None:
-        """End these daemons with SIGTERM, or with SIGKILL when that takes too long, and wait for it."""
+    def take_down(self, names: Container[str]) -> None:
+        """End these daemons, with SIGKILL what SIGTERM does not end in time, and wait for it."""
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while left := {name: pid for name, pid in self.find().items() if name in names}:
             late = time.monotonic() > deadline

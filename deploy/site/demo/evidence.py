@@ -123,7 +123,7 @@ class Evidence:
         """Keep one connection from outside to the application busy until it is cut."""
         deadline = time.monotonic() + 2 * PATIENCE_S
         words = ["python3", "-c", _TALKER, link.ip, str(link.port), str(deadline)]
-        with self.site.popen("outside", words, stdout=subprocess.PIPE) as talker:
+        with self.site.popen("outside", words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as talker:
             try:
                 assert talker.stdout is not None  # noqa: S101 - it was opened with a pipe
                 if talker.stdout.readline() != b"open\n":

@@ -3,8 +3,9 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from deploy.site import machine, process
 from deploy.site.demo.background import BackgroundDaemons
@@ -33,16 +34,15 @@ def show(site: Site, *, keep: bool) -> None:
     with _signals_unwind(), ExitStack() as undo:
         made = _make_site(site, undo)
         daemons = BackgroundDaemons(site)
-        undo.callback(_stop, daemons, _start(daemons))
+        missing = sorted(daemons.missing())
+        undo.callback(_stop, daemons, missing)
+        _start(daemons, missing)
         with Timeline(daemons) as timeline:
             story = Story(daemons, timeline)
             if not made:
                 undo.callback(story.abandon)
-            session = story.submit()
-            story.visit(session)
-            story.look_inside(session)
-            if not keep:
-                story.delete(session)
+            with _interruption_told():
+                session = story.tell(to_the_end=not keep)
         if keep:
             undo.pop_all()
             _say_how_to_go_on(daemons, session)
@@ -72,18 +72,26 @@ def _make_environment() -> None:
     machine.run(["bash", "-c", 'source "$0" && prepare_venv', str(script)], timeout_s=INSTALL_TIMEOUT_S)
 
 
-def _start(daemons: BackgroundDaemons) -> frozenset[str]:
+def _start(daemons: BackgroundDaemons, missing: Sequence[str]) -> None:
     headline("2. API and controller, two processes on the middleware's host")
-    started = daemons.ensure()
+    daemons.bring_up(missing)
     for name, pid in sorted(daemons.find().items()):
-        say(f"{name}: pid {pid}, {'started' if name in started else 'ran before'}, log {daemons.log_file(name)}")
-    return started
+        say(f"{name}: pid {pid}, {'started' if name in missing else 'ran before'}, log {daemons.log_file(name)}")
 
 
-def _stop(daemons: BackgroundDaemons, started: frozenset[str]) -> None:
+def _stop(daemons: BackgroundDaemons, started: Sequence[str]) -> None:
     if started:
-        daemons.end(started)
-        say(f"Stopped: {', '.join(sorted(started))}.")
+        daemons.take_down(started)
+        claim(not set(started) & daemons.find().keys(), f"Stopped: {', '.join(started)}.")
+
+
+@contextmanager
+def _interruption_told() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        print("\nInterrupted; cleaning up.", flush=True)
+        raise
 
 
 def _remove(site: Site) -> None:
@@ -96,20 +104,27 @@ def _say_how_to_go_on(daemons: BackgroundDaemons, session: Session) -> None:
     """Print commands for looking around and for the end."""
     site, link = daemons.site, link_of(session)
     lab = "deploy/lab" if site.name == "lab" else f"deploy/lab --site {site.name}"
-    portal = f"--credentials {site.config_file.parent / 'portal'}"
+    bwvisu = f"{_from_here(daemons.python)} --credentials {site.config_file.parent / 'portal'}"
     headline("Everything stays; look around, as root")
     commands(
         [
             f"{lab} exec outside curl {link.url}",
             f"{lab} exec mw etcdctl get --prefix {PREFIX}",
-            f"{lab} exec mw {daemons.python} -m api.cli {portal} list",
-            f"{lab} exec mw {daemons.python} -m api.cli {portal} delete {session.job}",
+            f"{lab} exec mw {bwvisu} list",
+            f"{lab} exec mw {bwvisu} delete {session.job}",
             f"{lab} exec {link.gateway} iptables -t nat -S",
             f"{lab} exec cmd1 squeue",
             f"tail -f {daemons.log_file('controller')}",
             f"{lab} down",
         ]
     )
+
+
+def _from_here(python: str) -> Path:
+    """Return the command line `bwvisu` beside this Python; the shorter, the easier to copy."""
+    command = Path(python).with_name("bwvisu")
+    here = Path.cwd()
+    return command.relative_to(here) if command.is_relative_to(here) else command
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The session: from the portal's wish to the last key, chapter by chapter. A claim that fails ends it."""
 
 import json
+import secrets
 from base64 import b64decode
 from dataclasses import dataclass
 
@@ -32,12 +33,26 @@ class Story:
         self.evidence = Evidence(self.daemons.site)
         self._left: list[str] = []
 
+    def tell(self, *, to_the_end: bool) -> Session:
+        """Tell all of it, or up to the link; return the session.
+
+        Raises:
+            SiteError: a claim does not hold.
+        """
+        session = self.submit()
+        self.visit(session)
+        self.look_inside(session)
+        if to_the_end:
+            self.delete(session)
+        return session
+
     def submit(self) -> Session:
         """Wish for a session and follow it until its application answers."""
         headline("3. The portal wishes for a session")
-        said = self._bwvisu("submit", "--user", USER, "--template", "demo-page.sh", "--var", "page_title=Hello")
-        session = Session(said.split()[0], self.timeline)
+        session = Session(f"demo{secrets.token_hex(4)}", self.timeline)
         self._left.append(session.job)
+        job = ("--user", USER, "--template", "demo-page.sh", "--var", "page_title=Hello", "--id", session.job)
+        self._bwvisu("submit", *job)
         session.follow(
             lambda: session.report is not None and session.report["phase"] == "available", "the job is available"
         )
@@ -75,10 +90,10 @@ class Story:
         kept = self._keys()
         for key, value in kept.items():
             quote([key, *([f"  {json.dumps(value)}"] if _is_about(session.job, key, value) else [])])
-        ours = sorted(key.removeprefix(PREFIX) for key, value in kept.items() if _is_about(session.job, key, value))
+        ours = self._about(session.job)
         claim(
             len(ours) == len(KINDS_OF_KEYS) and all(map(str.startswith, ours, KINDS_OF_KEYS)),
-            "Request for ports, wish, lease and report of this job: one key each. (Values of other keys left out.)",
+            "Request for ports, wish, lease and report of this job: one key each. (Others: only names shown.)",
             " ".join(ours),
         )
         headline(f"6. The rules on {link.gateway}, with packets and bytes counted so far")
@@ -100,7 +115,7 @@ class Story:
         settle(lambda: self.evidence.rules_for(link), f"No gateway has a rule for port {link.port}.")
         settle(lambda: self.evidence.queued(session.job), "Slurm has no such job waiting, running or ending.")
         settle(lambda: self.evidence.processes(link.node, slurm_id), gone)
-        left = [key for key, value in self._keys().items() if _is_about(session.job, key, value)]
+        left = self._about(session.job)
         claim(not left, "No key in etcd is named after the job or speaks of it.", " ".join(left))
 
     def _cut_off(self, session: Session, link: Link, slurm_id: int) -> None:
@@ -122,9 +137,10 @@ class Story:
         )
 
     def abandon(self) -> None:
-        """Delete what a story cut short left behind."""
+        """Delete what a story cut short left behind; that it never got as far as a wish is fine."""
         for job in self._left:
-            self._bwvisu("delete", job, "--wait")
+            self.daemons.cli("delete", job, "--wait")
+            say(f"{job}: {'is still being deleted' if self._about(job) else 'deleted, or never wished for'}.")
 
     def _bwvisu(self, *words: str) -> str:
         say(f"$ bwvisu {' '.join(words)}")
@@ -132,6 +148,10 @@ class Story:
         if done.returncode != 0:
             raise SiteError(f"bwvisu {words[0]}: {done.stderr.strip()}")
         return done.stdout
+
+    def _about(self, job: str) -> list[str]:
+        """Return the keys that are about a job, without our prefix."""
+        return sorted(key.removeprefix(PREFIX) for key, value in self._keys().items() if _is_about(job, key, value))
 
     def _keys(self) -> dict[str, object]:
         """Return everything below our prefix."""
