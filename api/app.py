@@ -15,6 +15,7 @@ from api.keyhole import NONCES
 from api.middleware import DOORKEEPER, know_caller, log_line, say_problems
 from api.passwords import Hashed
 from api.signing import Nonces
+from reconciler.errors import ConfigError
 
 log = structlog.get_logger()
 
@@ -63,9 +64,16 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncGenerat
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _bind(runner, host, port)
         log.info("listening", host=host, port=port)
         yield
     finally:
         async with asyncio.timeout(2 * SHUTDOWN_S):
             await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error}") from error

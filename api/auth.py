@@ -8,7 +8,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
-from api.passwords import Hashed
+from api.passwords import COST, Hashed
 from api.problems import Problem
 
 CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": 'Basic realm="bwVisu", charset="UTF-8"'}
@@ -24,7 +24,7 @@ class Doorkeeper:
 
     def __init__(self, hashes: Mapping[str, Hashed]) -> None:
         self._hashes = hashes
-        self._nobody = Hashed.of(secrets.token_hex(16))
+        self._nobody = Hashed.of(secrets.token_hex(16), max((hashed.cost for hashed in hashes.values()), default=COST))
         self._key = secrets.token_bytes(32)
         self._proven: dict[bytes, str] = {}
         self._turns = asyncio.Semaphore(CHECKS_AT_ONCE)

@@ -1,6 +1,7 @@
 """The Python client of the portal's API."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -34,6 +35,11 @@ class Portal:
     server: str
     name: str
     password: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The header that says who asks (RFC 7617)."""
+        return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
 
 
 class Client:
@@ -106,7 +112,7 @@ async def connect(portal: Portal) -> AsyncGenerator[Client]:
     """Give a client of this portal while the context is open."""
     async with aiohttp.ClientSession(
         portal.server,
-        auth=aiohttp.BasicAuth(portal.name, portal.password, "utf-8"),
+        headers={"Authorization": portal.authorization},
         timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
     ) as session:
         yield Client(session)

@@ -100,6 +100,8 @@ def _allowed(details: ErrorDetails) -> str:
     limits = details.get("ctx", {})
     if "pattern" in limits:
         return str(limits["pattern"])
+    if "expected" in limits:
+        return str(limits["expected"])
     claims = {"ge": "at least", "le": "at most", "min_length": "at least", "max_length": "at most"}
     said = [f"{claim} {limits[key]}" for key, claim in claims.items() if key in limits]
     return " and ".join(said) or details["type"].removesuffix("_type").removesuffix("_parsing")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from api import schemas, wishes
 from api.bodies import parse, read_raw
@@ -31,14 +32,14 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     raw = await read_raw(request)
     job = _caller(request, raw)
-    request["job"] = job
+    bind_contextvars(job=job)
     parse(raw)
-    forward = await _record(desk, job, require(PortsRequest, raw))
+    asked = require(PortsRequest, raw)
+    _require_allowed(desk, asked)
+    forward = await _record(desk, job, asked)
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            report = await wait_for(
-                desk.store, desk.keys.report(job), Report, lambda seen: _serves(desk, seen, forward)
-            )
+            report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
     except TimeoutError:
         return web.json_response({"detail": "The ports are not open yet."}, status=202, headers={"Retry-After": "1"})
     return web.json_response(schemas.ports(report.services))
@@ -68,7 +69,6 @@ async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest
     forward, key = _forward(desk, job, asked), desk.keys.forward(job)
     for _ in range(wishes.ATTEMPTS):
         wish = await _wanted(desk, job)
-        _require_allowed(desk, asked)
         entry = await desk.store.get(key)
         if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
             return known
@@ -99,10 +99,13 @@ def _require_allowed(desk: Desk, asked: PortsRequest) -> None:
 
 
 async def _require_successor(desk: Desk, known: ForwardRequest, forward: ForwardRequest) -> None:
-    """Let only the Slurm job that the controller recorded take the place of an earlier one of the same job."""
-    report = await wishes.report(desk, JobId(forward.job))
-    recorded = report.slurm.job_id if report is not None and report.slurm is not None else None
-    if known.slurm_job_id == forward.slurm_job_id or recorded != forward.slurm_job_id:
+    """Let only a later run of the same Slurm job, or the one that the controller recorded, ask in its turn."""
+    if known.slurm_job_id == forward.slurm_job_id:
+        follows = forward.restarts > known.restarts
+    else:
+        report = await wishes.report(desk, JobId(forward.job))
+        follows = report is not None and report.slurm is not None and report.slurm.job_id == forward.slurm_job_id
+    if not follows:
         raise Problem("request-changed", "This job asked for other ports, or on other nodes, before.")
 
 
@@ -113,15 +116,13 @@ def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
         ports=asked.ports,
         nodes=asked.nodes,
         slurm_job_id=asked.slurm_job_id,
+        restarts=asked.restarts,
         digest=hashlib.sha256(meaning).hexdigest(),
         asked=desk.now(),
     )
 
 
-def _serves(desk: Desk, report: Report, forward: ForwardRequest) -> bool:
-    """Whether the report speaks of all ports of exactly this request, not of an earlier Slurm job's."""
-    if report.slurm is None or report.slurm.job_id != forward.slurm_job_id:
-        return False
-    target = forward.nodes[0] + desk.config.forwarding_hostname_suffix
-    served = sorted(service.index for service in report.services if service.target == target)
+def _serves(report: Report, forward: ForwardRequest) -> bool:
+    """Whether the report speaks of all ports of exactly this run of the job, not of an earlier one's."""
+    served = sorted(service.index for service in report.services if service.run == forward.run)
     return served == list(range(forward.ports))

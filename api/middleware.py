@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from api.auth import Doorkeeper
 from api.problems import Problem, response
-from reconciler.errors import Retryable, Unreadable
+from reconciler.errors import Refused, Retryable, Unreadable
 
 log = structlog.get_logger()
 
@@ -24,26 +25,19 @@ DOORKEEPER = web.AppKey("doorkeeper", Doorkeeper)
 
 @web.middleware
 async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Log one line per request, with neither body nor secret."""
+    """Log one line per request, with neither body nor secret; who asked and which job are bound on the way in."""
     began = asyncio.get_running_loop().time()
-    request["request-id"] = secrets.token_hex(8)
+    clear_contextvars()  # one task serves all requests of a connection
+    bind_contextvars(request_id=secrets.token_hex(8))
     status = 499  # the client went away before there was an answer
     try:
-        answered = await handler(request)
-        status = answered.status
+        answer = await handler(request)
+        status = answer.status
     finally:
-        log.info(
-            "request_answered",
-            method=request.method,
-            route=_route(request),
-            status=status,
-            credential=request.get("credential"),
-            job=request.get("job"),
-            request_id=request["request-id"],
-            took_s=round(asyncio.get_running_loop().time() - began, 4),
-        )
-    answered.headers["Bwvisu-Request-Id"] = request["request-id"]
-    return answered
+        took_s = round(asyncio.get_running_loop().time() - began, 4)
+        log.info("request_answered", method=request.method, route=_route(request), status=status, took_s=took_s)
+    answer.headers["Bwvisu-Request-Id"] = _request_id()
+    return answer
 
 
 @web.middleware
@@ -56,15 +50,18 @@ async def say_problems(request: web.Request, handler: Answer) -> web.StreamRespo
     except web.HTTPException as error:
         said = _of_http(error)
     except Retryable as error:
-        log.warning("store_failed", error=type(error).__name__, message=str(error), request_id=request["request-id"])
+        log.warning("store_failed", error=type(error).__name__, message=str(error))
         said = Problem("store-unreachable", "etcd does not answer; what was asked may or may not have been written.")
+    except Refused as error:
+        log.error("store_refused", message=str(error))
+        said = Problem("store-refused", "etcd does not let this service do what it must.")
     except Unreadable as error:
-        log.error("value_unreadable", message=str(error), request_id=request["request-id"])
+        log.error("value_unreadable", message=str(error))
         said = Problem("value-unreadable", f"{error}.")
     except Exception:  # the outermost place of a request, like a worker's of a pass
-        log.exception("request_failed", request_id=request["request-id"])
+        log.exception("request_failed")
         said = Problem("bug", "This is a bug; the log has more under the request id.")
-    return response(said, request.path, request["request-id"])
+    return response(said, request.path, _request_id())
 
 
 @web.middleware
@@ -72,7 +69,7 @@ async def know_caller(request: web.Request, handler: Answer) -> web.StreamRespon
     """Let pass only who has a name and its password."""
     if request.path not in OPEN_ROUTES:
         doorkeeper = request.app[DOORKEEPER]
-        request["credential"] = await doorkeeper.name_of(request.headers.get("Authorization", ""))
+        bind_contextvars(credential=await doorkeeper.name_of(request.headers.get("Authorization", "")))
     return await handler(request)
 
 
@@ -93,3 +90,7 @@ def _of_http(error: web.HTTPException) -> Problem:
 def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "none"
+
+
+def _request_id() -> str:
+    return str(get_contextvars()["request_id"])

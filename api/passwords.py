@@ -12,29 +12,36 @@ from reconciler.errors import ConfigError
 
 NAME_PATTERN = r"[A-Za-z0-9._-]{1,64}"
 SCHEME = "scrypt"
-COST, BLOCK, PARALLEL = 1 << 14, 8, 1
-"""About 50 ms and 16 MiB for each guess (RFC 7914 names these three)."""
+LINE_PATTERN = (
+    rf"(?P<name>{NAME_PATTERN}):{SCHEME}\$(?P<cost>16|1024|16384)"
+    r"\$(?P<salt>[A-Za-z0-9+/]{22}==)\$(?P<digest>[A-Za-z0-9+/]{43}=)"
+)
+COST = 1 << 14
+"""About 50 ms and 16 MiB for each guess; stands in each line, so that it can be raised later."""
+BLOCK, PARALLEL = 8, 1
+"""As RFC 7914 recommends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
     """A salted hash; it proves a password and does not show it."""
 
+    cost: int
     salt: bytes = field(repr=False)
     digest: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, password: str, salt: bytes | None = None) -> "Hashed":
+    def of(cls, password: str, cost: int = COST, salt: bytes | None = None) -> "Hashed":
         """Hash a password, with a new salt unless one is given."""
         salt = secrets.token_bytes(16) if salt is None else salt
-        return cls(salt, hashlib.scrypt(password.encode(), salt=salt, n=COST, r=BLOCK, p=PARALLEL, dklen=32))
+        return cls(cost, salt, hashlib.scrypt(password.encode(), salt=salt, n=cost, r=BLOCK, p=PARALLEL, dklen=32))
 
     def proves(self, password: str) -> bool:
         """Tell whether this is the password, in constant time."""
-        return hmac.compare_digest(self.digest, Hashed.of(password, self.salt).digest)
+        return hmac.compare_digest(self.digest, Hashed.of(password, self.cost, self.salt).digest)
 
 
-def line(name: str, password: str) -> str:
+def line(name: str, password: str, cost: int = COST) -> str:
     """Return the line of the credentials file for this name and password.
 
     Raises:
@@ -44,9 +51,9 @@ def line(name: str, password: str) -> str:
         raise ConfigError(f"{name!r} is no name for a portal: {NAME_PATTERN}")
     if not password:
         raise ConfigError("the password is empty")
-    hashed = Hashed.of(password)
+    hashed = Hashed.of(password, cost)
     salt, digest = (base64.b64encode(part).decode() for part in (hashed.salt, hashed.digest))
-    return f"{name}:{SCHEME}${salt}${digest}"
+    return f"{name}:{SCHEME}${cost}${salt}${digest}"
 
 
 def read(text: str) -> Mapping[str, Hashed]:
@@ -59,12 +66,11 @@ def read(text: str) -> Mapping[str, Hashed]:
     for number, entry in enumerate(text.splitlines(), start=1):
         if not entry.strip() or entry.startswith("#"):
             continue
-        found = re.fullmatch(
-            rf"({NAME_PATTERN}):{SCHEME}\$([A-Za-z0-9+/=]{{24}})\$([A-Za-z0-9+/=]{{44}})", entry.strip()
-        )
-        if not found or found[1] in hashes:
+        found = re.fullmatch(LINE_PATTERN, entry.strip())
+        if not found or found["name"] in hashes:
             raise ConfigError(
                 f"line {number} of the credentials is not a new name and its hash (bwvisu credential NAME)"
             )
-        hashes[found[1]] = Hashed(base64.b64decode(found[2]), base64.b64decode(found[3]))
+        salt, digest = base64.b64decode(found["salt"]), base64.b64decode(found["digest"])
+        hashes[found["name"]] = Hashed(int(found["cost"]), salt, digest)
     return hashes

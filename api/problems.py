@@ -30,6 +30,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "variable-missing": (422, "A variable of the template is missing"),
     "variable-surplus": (422, "A variable is not in the template"),
     "bug": (500, "Something is wrong on our side"),
+    "store-refused": (500, "The store refuses this service"),
     "value-unreadable": (500, "What is stored cannot be read"),
     "cluster-unreachable": (502, "No command node of the cluster is of use"),
     "store-busy": (503, "Others write to the same job"),

@@ -32,6 +32,8 @@ class PortsRequest(Value):
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
     """The job's nodes as Slurm names them, the first one first."""
     slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
+    restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
+    """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
 
 
 def job(wish: Wish, report: Report | None) -> JsonObject:

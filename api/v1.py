@@ -4,6 +4,7 @@ import json
 import re
 
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from api import findings, schemas, users, wishes
 from api.bodies import Body, read_body
@@ -24,9 +25,9 @@ async def submit(request: web.Request) -> web.Response:
         return _job(wish, await wishes.report(desk, wish.job_id), status=200)
     await users.require_cluster(desk)
     await users.require_user(desk, asked.user)
-    wish = await wishes.create(desk, asked)
-    request["job"] = wish.id
-    return _job(wish, None, status=201)
+    wish, is_new = await wishes.create(desk, asked)
+    bind_contextvars(job=wish.id)
+    return _job(wish, None, status=201 if is_new else 200)
 
 
 async def list_jobs(request: web.Request) -> web.Response:
@@ -79,7 +80,7 @@ def _job_id(request: web.Request) -> JobId:
     job = request.match_info["job"]
     if not re.fullmatch(JOB_ID_PATTERN, job):
         raise Problem("job-unknown", "There is no such job: this is not the form of an id.")
-    request["job"] = job
+    bind_contextvars(job=job)
     return JobId(job)
 
 

@@ -1,13 +1,13 @@
 """Waits in etcd for what somebody else is about to write."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import TypeVar
 
-from reconciler.errors import Compacted
+from reconciler.errors import Compacted, Unreachable
 from reconciler.model.base import Value
 from reconciler.store.codec import decode
-from reconciler.store.kv import Batch, Changed, Entry, KeyValueStore, Revision
+from reconciler.store.kv import Changed, Entry, KeyValueStore, Revision
 
 V = TypeVar("V", bound=Value)
 
@@ -20,23 +20,23 @@ async def wait_for(store: KeyValueStore, key: str, kind: type[V], wanted: Callab
         Unreadable: the key holds something else.
     """
     while True:
-        listing = await store.list(key)
-        for entry in listing.entries:
-            if (value := _match(entry, key, kind, wanted)) is not None:
-                return value
         try:
+            listing = await store.list(key)
+            for entry in listing.entries:
+                if (value := _match(entry, key, kind, wanted)) is not None:
+                    return value
             return await _watch(store, key, listing.revision, lambda entry: _match(entry, key, kind, wanted))
         except Compacted:
             continue  # list again
 
 
 async def _watch(store: KeyValueStore, key: str, after: Revision, match: Callable[[Entry], V | None]) -> V:
-    async with _closing(store.watch(key, after)) as batches:
+    async with aclosing(store.watch(key, after)) as batches:
         async for batch in batches:
             for change in batch.changes:
                 if isinstance(change, Changed) and (value := match(change.entry)) is not None:
                     return value
-    raise Compacted(f"the watch on {key} ended")
+    raise Unreachable(f"the watch on {key} ended")
 
 
 def _match(entry: Entry, key: str, kind: type[V], wanted: Callable[[V], bool]) -> V | None:
@@ -45,13 +45,3 @@ def _match(entry: Entry, key: str, kind: type[V], wanted: Callable[[V], bool]) -
         return None
     value = decode(kind, entry)
     return value if wanted(value) else None
-
-
-@asynccontextmanager
-async def _closing(batches: AsyncIterator[Batch]) -> AsyncGenerator[AsyncIterator[Batch]]:
-    """Close a watch that is a generator at once, not when it happens to be collected."""
-    try:
-        yield batches
-    finally:
-        if isinstance(batches, AsyncGenerator):
-            await batches.aclose()

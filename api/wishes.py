@@ -51,8 +51,8 @@ async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
     return wish
 
 
-async def create(desk: Desk, asked: JobRequest) -> Wish:
-    """Write a new wish, or return the one that the same request made meanwhile."""
+async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
+    """Write a new wish and return it with True, or with False the one that the same request made meanwhile."""
     for _ in range(ATTEMPTS):
         job = JobId(asked.id) if asked.id is not None else new_id()
         wish = Wish(id=job, created=desk.now(), spec=asked.spec)
@@ -61,9 +61,9 @@ async def create(desk: Desk, asked: JobRequest) -> Wish:
             await desk.store.commit([Unchanged(key, Revision(0))], [Put(key, encode(wish))])
         except Conflict:
             if (made := await taken(desk, asked)) is not None:
-                return made
+                return made, False
             continue
-        return wish
+        return wish, True
     raise busy()
 
 

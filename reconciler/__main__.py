@@ -11,13 +11,18 @@ from pathlib import Path
 import structlog
 
 from reconciler import app, logs
+from reconciler.actuators.hands import reaching
 from reconciler.config import Config, load, read_secret, require_private
-from reconciler.errors import ConfigError
+from reconciler.errors import ConfigError, Retryable
+from reconciler.model.base import JobId
 from reconciler.store.configured import etcd_settings
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.settings import EtcdSettings
 
 log = structlog.get_logger()
+
+ALL = "all jobs"
+"""What ``--plan`` without a job means; no job's id has a space."""
 
 EXIT_CONFIG = 2
 """The configuration is wrong: starting again without a change is of no use."""
@@ -36,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check_config:
         return 0
     logs.configure(config.log_level)
+    if options.plan is not None:
+        return asyncio.run(_preview(config, secret, settings, options.plan))
     return asyncio.run(_serve(config, secret, settings))
 
 
@@ -45,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, help="the configuration file (default: BWVISU_CONFIG, then four places)")
     parser.add_argument("--check-config", action="store_true", help="read configuration and secrets, then stop")
+    parser.add_argument(
+        "--plan",
+        nargs="?",
+        const=ALL,
+        metavar="JOB",
+        help="print what would be done next for JOB, or for all jobs, and why; change nothing",
+    )
     return parser
 
 
@@ -53,22 +67,38 @@ def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:
     return read_secret(config.server_secret_file, environment).get_secret_value().encode()
 
 
-async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
-    """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
-    this = asyncio.current_task()
-    assert this is not None  # noqa: S101 - a coroutine under asyncio.run is a task
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, this.cancel)
+async def _preview(config: Config, secret: bytes, settings: EtcdSettings, job: str) -> int:
+    """Print one line per job; status 1 when there is no such job or etcd does not answer."""
     try:
         async with EtcdStore.connect(settings) as store:
-            await app.run(config, secret, store)
-    except asyncio.CancelledError:
-        log.info("controller_stopped")
-        return 0
+            found = await app.preview(config, store, _reach(config, secret), JobId(job) if job != ALL else None)
+    except Retryable as error:
+        print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - an answer to whoever asked
+        return 1
+    for each in found:
+        print(each.line())  # noqa: T201 - the answer
+    if not found and job != ALL:
+        print(f"bwvisu-reconciler: no job {job}", file=sys.stderr)  # noqa: T201 - an answer to whoever asked
+        return 1
+    return 0
+
+
+def _reach(config: Config, secret: bytes) -> app.Reach:
+    return lambda changed: reaching(config, secret, app.utc_now, changed)
+
+
+async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
+    """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with EtcdStore.connect(settings) as store:
+            await app.run(config, secret, store, _reach(config, secret), stop)
     except ExceptionGroup as group:
         log.error("controller_broken", errors=[f"{type(error).__name__}: {error}" for error in group.exceptions])
-    return 1
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,37 +1,38 @@
 """The composition root: the only place that builds things. Every long task lives in one TaskGroup and has a name."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
 import structlog
 
-from reconciler.actuators.gateway.actuator import Gateway, GatewaySettings
+from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
-from reconciler.actuators.slurm.actuator import Slurm, SlurmSettings
-from reconciler.actuators.slurm.marks import Marks
-from reconciler.actuators.ssh import Address, Node
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
+from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
 from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.nodes import NodeController
+from reconciler.controllers.orphans import OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
-from reconciler.controllers.queues import Queues
+from reconciler.controllers.preview import Preview, Previewer
+from reconciler.controllers.queues import EVERYTHING, Queues
+from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
 from reconciler.loop.worker import Worker
-from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
@@ -55,14 +56,6 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Hands:
-    """Everything that reaches into the cluster."""
-
-    slurm: Slurm
-    gateways: Mapping[GatewayName, Gateway]
-
-
-@dataclass(frozen=True)
 class Controller:
     """One controller process: what it knows, what waits to be done, and whom it does it with."""
 
@@ -79,36 +72,44 @@ class Controller:
         for worker, count in self._workers():
             for number in range(count):
                 yield f"{worker.name} {number}", worker.run()
-        yield "resync", self._resync()
-
-    async def _resync(self) -> NoReturn:
-        """Look at everything at the start, and again each period in case something was missed."""
-        for gateway in self.hands.gateways:
-            self.queues.nodes.add(gateway)
-        for node in self.hands.slurm.nodes:
-            self.queues.nodes.add(node.name)
-        while True:
-            self.queues.fill(self.world, self.hands.gateways, Priority.RESYNC)
-            await asyncio.sleep(self.config.reconciler.resync_period_s)
 
     def _workers(self) -> Iterator[tuple[AnyWorker, int]]:
         config, queues, world, hands = self.config, self.queues, self.world, self.hands
         sight, timeout_s = Sight(), self.config.reconciler.pass_timeout_s
         gateways = len(hands.gateways)
         jobs = self._jobs(sight)
-        listings = SlurmController(world, sight, hands.slurm, queues.jobs, config.slurm)
-        rules = GatewayController(world, sight, hands.gateways, queues, config.gateways.read_back_interval_s)
+        listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
+        rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
+        orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings)
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, utc_now)
         users = UserController(world, self.store, hands.slurm, utc_now)
         nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways)
+        resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
+        yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
+        yield Worker("orphan", queues.orphans, orphans.reconcile, timeout_s), 1
         yield Worker("listing", queues.listings, listings.reconcile, timeout_s), 1
         yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s), gateways
         yield Worker("health", queues.health, health.reconcile, timeout_s), gateways
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
+
+    def _doubt(self, what: str) -> Doubt:
+        settings = self.config.reconciler
+        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks)
+
+    def _rules(self, sight: Sight) -> GatewayController:
+        return GatewayController(
+            world=self.world,
+            sight=sight,
+            store=self.store,
+            gateways=self.hands.gateways,
+            queues=self.queues,
+            doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
+            read_back_interval_s=self.config.gateways.read_back_interval_s,
+        )
 
     def _jobs(self, sight: Sight) -> JobController:
         config, hands = self.config, self.hands
@@ -126,61 +127,84 @@ class Controller:
             slurm=hands.slurm,
             scripts=scripts,
             ports=Ports(self.world, self.store, hands.gateways, _port_settings(config), utc_now),
-            listings=self.queues.listings,
+            queues=self.queues,
             reached=self.informer.reached,
             limits=_limits(config),
             now=utc_now,
         )
 
 
-async def run(config: Config, server_secret: bytes, store: KeyValueStore) -> None:
-    """Watch, wait for leadership, then make the cluster agree, until cancelled or broken.
+Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Hands]]
+"""Connects the hands, given whom to tell when a node becomes of use or of none."""
+
+
+async def preview(config: Config, store: KeyValueStore, reach: Reach, job: JobId | None = None) -> list[Preview]:
+    """Return what would be done next for every job, or for one, without doing it; see `Previewer`."""
+    async with reach(_ignore) as hands:
+        previewer = Previewer(World(Keys(config.etcd.prefix)), store, hands, _limits(config), utc_now)
+        return await previewer.look(job)
+
+
+def _ignore(_: NodeHealth) -> None:
+    """Stand in where nobody needs to know how the nodes are."""
+
+
+class _Stopped(Exception):
+    """Everything under way has ended, or had its time."""
+
+
+async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach: Reach, stop: asyncio.Event) -> None:
+    """Watch, wait for leadership, then make the cluster agree, until `stop` is set.
+
+    A stop hands out no new work, waits for the passes under way, and resigns, so that a standby takes over at once.
 
     Raises:
         ExceptionGroup: a task that must run for ever ended; the supervisor should start the process anew.
     """
-    keys, queues = Keys(config.etcd.prefix), Queues()
-    world = World(keys, queues.listeners())
-    informer = Informer(store, keys.everything, world.changed)
-    election = Election(store, keys.leader, config.reconciler.leader_ttl_s)
-    async with AsyncExitStack() as stack:
-        hands = _hands(config, server_secret, queues, stack)
-        stack.push_async_callback(election.resign)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_for_ever("informer", informer.run()), name="informer")
-            fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
-            tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
-            await informer.reached(fence.create_revision)
-            controller = Controller(config, server_secret, FencedStore(store, fence), queues, world, informer, hands)
-            for name, task in controller.tasks():
-                tasks.create_task(_for_ever(name, task), name=name)
+    queues = Queues()
+    world = World(Keys(config.etcd.prefix), queues.listeners())
+    informer = Informer(store, world.keys.everything, world.changed)
+    election = Election(store, world.keys.leader, config.reconciler.leader_ttl_s)
+
+    def changed(health: NodeHealth) -> None:
+        log.info("node_changed", node=health.name, healthy=health.healthy, reason=health.reason)
+        queues.nodes.add(health.name)
+        queues.resyncs.add(EVERYTHING)
+
+    async with reach(changed) as hands:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_stop(stop, queues, config.reconciler.stop_timeout_s), name="stop")
+                tasks.create_task(_for_ever("informer", informer.run()), name="informer")
+                fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
+                tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
+                await informer.reached(fence.create_revision)
+                fenced = FencedStore(store, fence)
+                controller = Controller(config, server_secret, fenced, queues, world, informer, hands)
+                queues.resyncs.add(EVERYTHING)
+                for name, task in controller.tasks():
+                    tasks.create_task(_for_ever(name, task), name=name)
+        except* _Stopped:
+            log.info("controller_stopped")
+        finally:
+            await election.resign()
+
+
+async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:
+    await stop.wait()
+    for queue in queues.everything():
+        queue.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            for queue in queues.everything():
+                await queue.idle()
+    raise _Stopped
 
 
 async def _for_ever(name: str, task: Coroutine[None, None, NoReturn] | Coroutine[None, None, None]) -> NoReturn:
     """Run a part that must never return; one that does has a bug, and the process ends over it."""
     await task
     raise RuntimeError(f"{name} ended")
-
-
-def _hands(config: Config, server_secret: bytes, queues: Queues, stack: AsyncExitStack) -> Hands:
-    def changed(health: NodeHealth) -> None:
-        log.info("node_changed", node=health.name, healthy=health.healthy, reason=health.reason)
-        queues.nodes.add(health.name)
-
-    def node(name: str, address: Address) -> Node:
-        kept = Node(name, address, config.ssh)
-        stack.push_async_callback(kept.close)
-        return kept
-
-    commands = [node(n.name, Address(str(n.ip), n.port, n.user)) for n in config.command_nodes]
-    marks = Marks(server_secret, config.instance)
-    slurm = Slurm(commands, SlurmSettings.of(config, marks), now=utc_now, on_change=changed)
-    gateways = {}
-    for g in config.gateway_nodes:
-        name = GatewayName(g.name)
-        reached = node(g.name, Address(str(g.internal_ip), g.port, g.user))
-        gateways[name] = Gateway(reached, name, GatewaySettings.of(config, g), now=utc_now, on_change=changed)
-    return Hands(slurm, gateways)
 
 
 def _port_settings(config: Config) -> PortSettings:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def folder_of(name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise SiteError(f"a site's name is up to 32 lower-case letters, digits and -, not {name!r}", exit_code=2)
     return base_folder() / name
+
+
+def require_passable(folder: Path) -> None:
+    """Refuse a place that the nodes' users cannot get to.
+
+    Raises:
+        SiteError: some folder above lets only its owner pass.
+    """
+    for above in folder.parents:
+        if not above.stat().st_mode & stat.S_IXOTH:
+            raise SiteError(f"a site cannot be in {folder}: its users may not pass through {above} (chmod o+x)")
 
 
 def all_names() -> tuple[str, ...]:

@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.site.errors import SiteError
@@ -90,6 +91,16 @@ def prepare() -> None:
         run(["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "true"])
     except SiteError as error:
         raise SiteError(f"this machine does not let root make namespaces ({error})") from error
+
+
+@contextmanager
+def plain_umask() -> Iterator[None]:
+    """Make files that others may read, whatever the caller's umask, while the block runs."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _is_debian_like() -> bool:

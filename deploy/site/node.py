@@ -61,7 +61,7 @@ def entering(first: int, argv: Sequence[str], folder: str, user: str | None = No
     identity = ["setpriv", "--pdeathsig", "TERM"]
     if user is not None:
         identity += [f"--reuid={user}", f"--regid={user}", "--init-groups"]
-    words = ["nsenter", "--target", str(first), *_NAMESPACES, "--", *identity, "--"]
+    words = [*_enter(first), *identity, "--"]
     if user is not None:
         login = {**_PLAIN, "USER": user, "LOGNAME": user, "SHELL": "/bin/bash", "HOME": folder}
         words += ["env", "-i", *(f"{key}={value}" for key, value in login.items())]
@@ -74,9 +74,14 @@ def run_in(first: int, script: str) -> str:
     Raises:
         SiteError: it failed.
     """
-    words = ["nsenter", "--target", str(first), *_NAMESPACES, "--", "env", "-i"]
-    words += [f"{key}={value}" for key, value in _PLAIN.items()]
-    return run([*words, "/bin/sh", "-euc", script], called=script).stdout
+    environment = [f"{key}={value}" for key, value in _PLAIN.items()]
+    return run([*_enter(first), "env", "-i", *environment, "/bin/sh", "-euc", script], called=script).stdout
+
+
+def _enter(first: int) -> list[str]:
+    # The node's root folder too: it is not the mount namespace's where `up` itself ran in a changed root.
+    # With that, and without --wdns, nsenter would stay in a folder of the machine's own mounts.
+    return ["nsenter", "--target", str(first), *_NAMESPACES, "--root", "--wdns=/", "--"]
 
 
 class NodeProcess(subprocess.Popen[bytes]):

@@ -1,6 +1,5 @@
 """One site: the surface that the command line, tests and demonstrations stand on."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import IO
 from deploy.site import building, machine, network, process, services
 from deploy.site.accounts import users_with_homes
 from deploy.site.errors import SiteError
-from deploy.site.folder import all_names, folder_of, remove
+from deploy.site.folder import all_names, folder_of, remove, require_passable
 from deploy.site.layout import NODES, STOPPABLE, SWITCH, Node, Options
 from deploy.site.lock import is_site, locked
 from deploy.site.node import NodeProcess, entering, run_in
@@ -40,10 +39,10 @@ class Site:
             SiteError: the machine cannot hold a site, or there is one that is not as asked for.
         """
         machine.prepare()
-        os.umask(0o022)
         wanted = options or Options()
-        with locked(self.folder):
+        with machine.plain_umask(), locked(self.folder):
             if building.read_options(self.folder) is None:
+                require_passable(self.folder)
                 building.build(self.folder, wanted)
                 return True
         if building.read_options(self.folder) != wanted:

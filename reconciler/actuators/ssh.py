@@ -1,6 +1,8 @@
 """Run commands on one node over one kept ssh connection; the only place that knows asyncssh."""
 
 import asyncio
+import contextlib
+import os
 import shlex
 from dataclasses import dataclass
 from math import ceil
@@ -50,6 +52,11 @@ class Node:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._sessions = asyncio.Semaphore(ssh.sessions_per_node)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is kept at the moment."""
+        return self._connection is not None
 
     async def run(self, command: Command, *, timeout_s: float) -> Finished:
         """Return what a command said once it ended; the node itself stops it after ``timeout_s``.
@@ -117,8 +124,9 @@ class Node:
         capture = _Capture()
         channel, _ = await connection.create_session(lambda: capture, shlex.join(bounded), encoding=None)
         try:
-            channel.write(command.stdin.encode())
-            channel.write_eof()
+            with contextlib.suppress(BrokenPipeError):  # it ended without reading: what it said still counts
+                channel.write(command.stdin.encode())
+                channel.write_eof()
             await channel.wait_closed()
         finally:
             channel.close()
@@ -194,5 +202,9 @@ def _cause(error: Exception) -> str:
             return f"it does not accept our key ({error})"
         case asyncssh.ChannelOpenError():
             return f"it opens no further session ({error})"
+        case OSError(errno=int(number), filename=str(file)):
+            return f"{file}: {os.strerror(number)}"
+        case OSError(errno=int(number)):
+            return f"cannot connect: {os.strerror(number)}"
         case _:
             return str(error) or type(error).__name__

@@ -1,5 +1,13 @@
 """A template and its variables become a batch script; nothing here touches the world.
 
-The template is mustache, cut down to ``{{name}}`` and comments, so that the names it needs can be read off it. One line
-``#KEYHOLE-REQUEST-PORTS N`` becomes the keyhole client and its call: see `reconciler.batchscript.forwarding`.
+A template is a shell script of the site's, written in a part of mustache: ``{{name}}`` (also ``{{{name}}}``; nothing is
+escaped, since values hold nothing that a shell would read) and comments. Sections, partials and other delimiters are
+refused, so that the names a template needs can be read off it and a portal is told all that is missing at once.
+``job_id``, ``user`` and ``home`` are filled in by us. One line ``#KEYHOLE-REQUEST-PORTS N`` becomes the keyhole client
+and its call.
+
+``template``   reads a template               ``variables``  do the portal's variables fit it?
+``library``    the templates of a site        ``render``     all of it together
+``forwarding`` the lines that fetch ports     ``keyhole_client`` the program inside them, for python3 from 3.6 up
+``token``      a job's token and signatures   ``options``    what is asked of sbatch
 """

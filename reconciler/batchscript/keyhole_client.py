@@ -14,6 +14,7 @@ import random
 import re
 import sys
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 REQUEST_TIMEOUT_S = 40.0
@@ -81,6 +82,12 @@ def sign(token: str, path: str, body: bytes) -> "dict[str, str]":
     }
 
 
+def say(sentence: str) -> None:
+    """Write a sentence into the job's log at once: before Python 3.9 standard error is buffered in a file."""
+    sys.stderr.write(f"bwvisu: {sentence}\n")
+    sys.stderr.flush()
+
+
 def ask(server: str, call: Call, body: bytes) -> "tuple[int, str]":
     """Send one signed request and return the status and the text of its answer; straight, through no proxy."""
     path = f"/keyhole/v1/jobs/{call.job}/forwards"
@@ -121,7 +128,7 @@ def ask_until_answered(call: Call, body: bytes) -> str:
         trouble = "the keyhole is still at work" if status == NOT_YET else text
         if left_s <= 0:
             raise Refusal(f"gave up after {call.patience_s:.0f} s: {trouble}")
-        sys.stderr.write(f"bwvisu: no ports yet: {trouble}\n")
+        say(f"no ports yet: {trouble}")
         time.sleep(min(pause_s * random.uniform(0.5, 1.0), left_s))  # noqa: S311 - jitter, no secret
         pause_s = FIRST_PAUSE_S if status == NOT_YET else min(pause_s * 2, LONGEST_PAUSE_S)
 
@@ -146,16 +153,25 @@ def as_shell(answer: str, ports: int) -> str:
     return "".join(lines)
 
 
+def request_body(ports: int, environment: "Mapping[str, str]") -> bytes:
+    """Return the request for ports, with what Slurm tells the job of itself."""
+    asked = {
+        "ports": ports,
+        "nodes": expand(environment.get("SLURM_NODELIST") or environment["SLURM_JOB_NODELIST"]),
+        "slurm-job-id": int(environment["SLURM_JOB_ID"]),
+        "restarts": int(environment.get("SLURM_RESTART_COUNT") or 0),
+    }
+    return json.dumps(asked, sort_keys=True).encode()
+
+
 def main() -> int:
     """Read the call, ask, print the lines; the exit status is 1 when there are no ports."""
     try:
         call = Call(**json.loads(sys.stdin.readline()))
-        nodes = expand(os.environ.get("SLURM_NODELIST") or os.environ["SLURM_JOB_NODELIST"])
-        asked = {"ports": call.ports, "nodes": nodes, "slurm-job-id": int(os.environ["SLURM_JOB_ID"])}
-        answer = ask_until_answered(call, json.dumps(asked, sort_keys=True).encode())
+        answer = ask_until_answered(call, request_body(call.ports, os.environ))
         sys.stdout.write(as_shell(answer, call.ports))
     except (Refusal, KeyError, ValueError, TypeError) as error:
-        sys.stderr.write(f"bwvisu: no ports: {type(error).__name__}: {error}\n")
+        say(f"no ports: {type(error).__name__}: {error}")
         return 1
     return 0
 

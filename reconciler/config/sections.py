@@ -115,6 +115,14 @@ class Reconciler(Section):
     """Every key is looked at this often even when nothing happened."""
     keep_finished_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 86400.0
     """A finished job is forgotten after this long."""
+    doubt_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """If one look shows that more than this share of jobs or rules vanished at once, it is doubted."""
+    doubt_at_least: Annotated[int, Field(ge=2, le=10000)] = 5
+    """Fewer than this many are never doubted."""
+    doubt_looks: Annotated[int, Field(ge=2, le=100)] = 5
+    """So many looks in a row must show the same before it is believed."""
+    stop_timeout_s: Seconds = 20.0
+    """A stop waits this long for passes that are under way, so that no sbatch is cut in the middle."""
     leader_ttl_s: Annotated[int, Field(ge=2, le=60)] = 5
     """A leader that stops renewing is deposed after this many seconds."""
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from reconciler.actuators.protocols import Forwarder
+from reconciler.actuators.protocols import Applied, Forwarder
+from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
+from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
+from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
@@ -22,34 +25,60 @@ class GatewayController:
 
     world: World
     sight: Sight
+    store: KeyValueStore
     gateways: Mapping[GatewayName, Forwarder]
     queues: Queues
+    doubts: Mapping[GatewayName, Doubt]
     read_back_interval_s: float
 
     async def reconcile(self, name: GatewayName) -> float:
         """Read back, mend, read back; return the seconds until the next look."""
+        gateway = self.gateways[name]
+        if self.world.paused:
+            self._see(name, await gateway.read())
+            return self.read_back_interval_s
+        live = self.sight.in_force.get(name)
+        applied = await gateway.apply(await self._wanted(name, await gateway.read() if live is None else live))
+        self._log(name, applied)
+        self._see(name, applied.routes)
+        return self.read_back_interval_s
+
+    async def _wanted(self, name: GatewayName, live: frozenset[Route]) -> frozenset[Route]:
+        """Return the routes of all open leases, and those in force whose lease is not surely gone."""
         leases = self.world.leases.on_gateway(name)
         wanted = frozenset(Route.of(lease) for lease in leases if not lease.released)
-        applied = await self.gateways[name].apply(wanted)
+        known = {Route.of(lease) for lease in leases}
+        ownerless = [route for route in sorted(live) if route not in known]
+        if self.doubts[name].holds(len(ownerless), len(live)):
+            return wanted | frozenset(ownerless)
+        return wanted | frozenset([route for route in ownerless if await self._may_be_owned(name, route)])
+
+    async def _may_be_owned(self, name: GatewayName, route: Route) -> bool:
+        """Look afresh: a lease is released before it goes, so one that is just gone may be a copy that is behind."""
+        try:
+            stored = self.world.leases.get(f"{name}/{route.port:05d}")
+        except Unreadable:
+            return True  # parked: until somebody has looked at it nobody is cut off
+        if stored is not None:
+            return False  # the port is leased, and leads elsewhere
+        return await self.store.get(self.world.keys.lease(name, route.port)) is not None
+
+    def _log(self, name: GatewayName, applied: Applied) -> None:
         if applied.repaired:
             log.warning("gateway_repaired", gateway=name, found=applied.repaired)
         if applied.commands:
             log.info("gateway_changed", gateway=name, routes=len(applied.routes), commands=applied.commands)
-        self._see(name, applied.routes)
-        return self.read_back_interval_s
 
     def _see(self, name: GatewayName, routes: frozenset[Route]) -> None:
         before = self.sight.in_force.get(name)
         self.sight.in_force[name] = routes
         if before == routes:
             return
-        moved = routes if before is None else routes.symmetric_difference(before)
         self._forget_answers(name, routes)
         self.queues.health.add(name, Priority.URGENT)
         self.queues.nodes.add(name)
         for lease in self.world.leases.on_gateway(name):
-            if before is None or Route.of(lease) in moved:
-                self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
+            self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
 
     def _forget_answers(self, name: GatewayName, routes: frozenset[Route]) -> None:
         for gateway, route in list(self.sight.answering):

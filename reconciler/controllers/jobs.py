@@ -8,12 +8,13 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Ports
-from reconciler.controllers.queues import CLUSTER
+from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Stored, World
 from reconciler.errors import Conflict, Retryable, Terminal
-from reconciler.loop.workqueue import Priority, WorkQueue
+from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
     Action,
@@ -63,7 +64,7 @@ class JobController:
     slurm: BatchSystem
     scripts: Scripts
     ports: Ports
-    listings: WorkQueue[str]
+    queues: Queues
     reached: Callable[[Revision], Awaitable[None]]
     """Waits until `world` shows everything up to a revision."""
     limits: Limits
@@ -73,8 +74,9 @@ class JobController:
         """Take the next step of the job; return the seconds until the next look."""
         stored = self.world.wishes.get(job)
         if stored is None:
+            self.queues.orphans.add(job)
             return None
-        seen = self._gather(job, stored.value)
+        seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)
         await one_pass.carry_out(decision)
@@ -86,17 +88,6 @@ class JobController:
             actions=[type(action).__name__ for action in decision.actions],
         )
         return decision.look_again_after_s
-
-    def _gather(self, job: JobId, wish: Wish) -> Seen:
-        report, forward = self.world.reports.get(job), self.world.forwards.get(job)
-        return Seen(
-            wish=wish,
-            report=report.value if report is not None else None,
-            forward=forward.value if forward is not None else None,
-            links=tuple(self.sight.link(lease) for lease in self.world.leases.of_job(job)),
-            listing=self.sight.listing,
-            missing=self.sight.missing.get(job),
-        )
 
 
 class _Pass:
@@ -156,7 +147,7 @@ class _Pass:
                 await self._submit(attempt)
             case Cancel(row):
                 await self._c.slurm.cancel(row)
-                self._c.listings.add(CLUSTER, Priority.URGENT)
+                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
                 await self._c.reached(await self._c.ports.lease(self._seen, action))
             case ReleaseLeases(leases):
@@ -167,7 +158,7 @@ class _Pass:
     async def _submit(self, attempt: int) -> None:
         slurm_id = await self._c.slurm.submit(await self._c.scripts.submission(self._wish.value, attempt))
         log.info("job_submitted", job=self._job, attempt=attempt, slurm_id=slurm_id)
-        self._c.listings.add(CLUSTER, Priority.URGENT)
+        self._c.queues.listings.add(CLUSTER, Priority.URGENT)
         if self._report is not None and self._report.slurm is not None:
             record = self._report.slurm.model_copy(update={"job_id": slurm_id})
             await self._write(self._report.model_copy(update={"slurm": record}))
@@ -180,6 +171,9 @@ class _Pass:
         )
         gone = (keys.wish(self._job), keys.forward(self._job), keys.report(self._job))
         revision = await self._c.store.commit(guards, tuple(Delete(key) for key in gone))
+        left = [c.message for c in self._report.conditions if c.type == "Removed"] if self._report else []
         self._report = None
         await self._c.reached(revision)
         log.info("job_forgotten", job=self._job)
+        if self._wish.value.force is not None:
+            log.warning("job_forced", job=self._job, by=self._wish.value.force.by, left=left)

@@ -15,6 +15,9 @@ from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
 
 log = structlog.get_logger()
 
+PAUSED_S = 30.0
+"""While the controller is paused nothing is released (seconds); the end of the pause comes as a change."""
+
 CLOSING_S = 2.0
 """Look again this soon at a lease whose port is not confirmed closed yet (seconds)."""
 
@@ -34,6 +37,8 @@ class LeaseController:
         stored = self.world.leases.get(name)
         if stored is None:
             return None
+        if self.world.paused:
+            return PAUSED_S
         lease, revision = stored.value, stored.mod_revision
         if lease.quarantine_ends is None:
             await self._check_owner(lease, revision)

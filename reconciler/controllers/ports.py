@@ -64,6 +64,7 @@ class Ports:
                     "gateway": name,
                     "external_ip": self.settings.external_ips[name],
                     "port": await self._free_port(gateway, tuple(addresses.values())),
+                    "run": wanted.run,
                     "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
                     "target_ip": addresses[wanted.node],
                     "leased": self.now(),

@@ -1,14 +1,31 @@
 """The work queues, one per kind of thing, and which change of etcd fills which."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reconciler.controllers.world import Listeners, World
+from reconciler.controllers.world import Listeners
+from reconciler.loop.backoff import Backoff
 from reconciler.loop.workqueue import Priority, WorkQueue
 from reconciler.model.base import GatewayName, JobId
 
 CLUSTER = "slurm"
 """The one key of the listings' queue."""
+
+EVERYTHING = "everything"
+"""The one key of the resyncs' queue."""
+
+AnyQueue = WorkQueue[JobId] | WorkQueue[GatewayName] | WorkQueue[str]
+
+
+PROBING = Backoff(base_s=0.5, cap_s=4.0)
+"""A node that is away is tried again this soon at the latest: one cheap call, and what waits for it goes on."""
+
+
+def _probing() -> WorkQueue[str]:
+    return WorkQueue(PROBING)
+
+
+def _probing_gateways() -> WorkQueue[GatewayName]:
+    return WorkQueue(PROBING)
 
 
 @dataclass
@@ -16,12 +33,14 @@ class Queues:
     """Every queue of the controller. They carry keys; what to do is found out in the pass."""
 
     jobs: WorkQueue[JobId] = field(default_factory=WorkQueue)
-    listings: WorkQueue[str] = field(default_factory=WorkQueue)
-    gateways: WorkQueue[GatewayName] = field(default_factory=WorkQueue)
-    health: WorkQueue[GatewayName] = field(default_factory=WorkQueue)
+    orphans: WorkQueue[JobId] = field(default_factory=WorkQueue)
+    listings: WorkQueue[str] = field(default_factory=_probing)
+    gateways: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
+    health: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
     leases: WorkQueue[str] = field(default_factory=WorkQueue)
     users: WorkQueue[str] = field(default_factory=WorkQueue)
     nodes: WorkQueue[str] = field(default_factory=WorkQueue)
+    resyncs: WorkQueue[str] = field(default_factory=WorkQueue)
 
     def listeners(self) -> Listeners:
         """Return what to tell of each change: whoever waits for somebody is urgent."""
@@ -31,6 +50,7 @@ class Queues:
             report=lambda name: self.jobs.add(JobId(name)),
             lease=self.lease_changed,
             question=lambda name: self.users.add(name, Priority.URGENT),
+            switch=lambda _: self.resyncs.add(EVERYTHING, Priority.URGENT),
         )
 
     def lease_changed(self, name: str) -> None:
@@ -38,15 +58,16 @@ class Queues:
         self.leases.add(name)
         self.gateways.add(GatewayName(name.rpartition("/")[0]), Priority.URGENT)
 
-    def fill(self, world: World, gateways: Iterable[GatewayName], priority: Priority) -> None:
-        """Add every key there is: at the start, and now and then in case something was missed."""
-        self.listings.add(CLUSTER, priority)
-        for gateway in gateways:
-            self.gateways.add(gateway, priority)
-            self.health.add(gateway, priority)
-        for name in sorted(world.leases.names()):
-            self.leases.add(name, priority)
-        for name in sorted(world.questions.names()):
-            self.users.add(name, priority)
-        for name in sorted(world.wishes.names()):
-            self.jobs.add(JobId(name), priority)
+    def everything(self) -> tuple[AnyQueue, ...]:
+        """Return all queues, for a stop."""
+        return (
+            self.jobs,
+            self.orphans,
+            self.listings,
+            self.gateways,
+            self.health,
+            self.leases,
+            self.users,
+            self.nodes,
+            self.resyncs,
+        )

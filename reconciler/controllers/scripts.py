@@ -37,4 +37,5 @@ class TemplateScripts:
             keyhole_servers=self.keyhole_servers,
         )
         script = render(self.library.text(spec.template), spec.variables, context)
-        return Submission(wish.job_id, attempt, spec.user, script, options(spec.resources))
+        again = "--requeue" if spec.on_node_failure == "requeue" else "--no-requeue"
+        return Submission(wish.job_id, attempt, spec.user, script, (again, *options(spec.resources)))

@@ -17,6 +17,8 @@ class Sight:
 
     listing: QueueListing | None = None
     missing: dict[JobId, Missing] = field(default_factory=dict)
+    ownerless: dict[JobId, int] = field(default_factory=dict)
+    """Slurm jobs with our mark and without a wish: how many listings in a row showed them."""
     in_force: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """Routes as last read back; a gateway that was never read has no entry."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)

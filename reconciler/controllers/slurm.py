@@ -7,9 +7,11 @@ import structlog
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.config import Slurm as SlurmSettings
+from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
-from reconciler.loop.workqueue import WorkQueue
+from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import Missing
 from reconciler.model.queue import QueueListing
@@ -24,7 +26,7 @@ START_S = 60.0
 """A job that started this recently is watched closely: it may fail at once (seconds)."""
 
 SUBMIT_SLACK_S = 5.0
-"""A listing asked for less than this after an intent need not show the job."""
+"""A listing asked for less than this after an intent need not show the job (seconds)."""
 
 
 @dataclass
@@ -34,34 +36,56 @@ class SlurmController:
     world: World
     sight: Sight
     slurm: BatchSystem
-    jobs: WorkQueue[JobId]
+    queues: Queues
     settings: SlurmSettings
+    doubt: Doubt
 
     async def reconcile(self, _cluster: str) -> float:
         """List once; return the seconds until the next listing."""
         listing = await self.slurm.listing()
-        moved = _moved(self.sight.listing, listing)
-        absent = self._count_missing(listing)
-        first = self.sight.listing is None
-        self.sight.listing = listing
-        for job in self.world.wishes.names() if first else sorted(moved | absent):
-            self.jobs.add(JobId(job))
+        absent = self._absent(listing)
+        fresh = absent - set(self.sight.missing)
+        if self.doubt.holds(len(fresh), len(self._expected())):
+            return self.settings.poll_busy_s
+        self._see(listing, absent)
         return self.settings.poll_busy_s if self._busy(listing.asked) else self.settings.poll_quiet_s
 
-    def _count_missing(self, listing: QueueListing) -> set[JobId]:
-        """Count, for every recorded Slurm job, the complete listings in a row without it."""
+    def _see(self, listing: QueueListing, absent: set[JobId]) -> None:
+        first, moved = self.sight.listing is None, _moved(self.sight.listing, listing)
+        self.sight.listing = listing
+        self.sight.missing = {job: self._missing(job, listing) for job in absent}
+        self._count_ownerless(listing)
+        for name in sorted(self.world.wishes.names()):
+            if first or name in moved or name in absent:
+                self.queues.jobs.add(JobId(name))
+
+    def _expected(self) -> dict[JobId, Report]:
+        """Return the reports of all jobs that Slurm should show."""
+        reports = ((JobId(name), report) for name, report in self.world.reports.items())
+        return {job: r for job, r in reports if r.slurm is not None and r.slurm.job_id is not None and not r.is_over}
+
+    def _absent(self, listing: QueueListing) -> set[JobId]:
+        """Return the jobs that this complete listing should show and does not."""
         shown = {(row.mark.job, row.slurm_id) for row in listing.rows}
-        absent: dict[JobId, Missing] = {}
-        for name, report in self.world.reports.items():
-            job, record = JobId(name), report.slurm
-            if record is None or record.job_id is None or report.is_over or (job, record.job_id) in shown:
-                continue
-            if listing.asked < record.intended + timedelta(seconds=SUBMIT_SLACK_S):
-                continue
-            before = self.sight.missing.get(job)
-            absent[job] = Missing(before.since if before else listing.asked, before.listings + 1 if before else 1)
-        self.sight.missing = absent
-        return set(absent)
+        slack = timedelta(seconds=SUBMIT_SLACK_S)
+        return {
+            job
+            for job, report in self._expected().items()
+            if report.slurm is not None
+            and (job, report.slurm.job_id) not in shown
+            and listing.asked >= report.slurm.intended + slack
+        }
+
+    def _missing(self, job: JobId, listing: QueueListing) -> Missing:
+        before = self.sight.missing.get(job)
+        return Missing(before.since, before.listings + 1) if before else Missing(listing.asked, 1)
+
+    def _count_ownerless(self, listing: QueueListing) -> None:
+        owned, before = self.world.wishes.names(), self.sight.ownerless
+        found = {row.mark.job for row in listing.rows if row.mark.job not in owned}
+        self.sight.ownerless = {job: before.get(job, 0) + 1 for job in found}
+        for job in sorted(found):
+            self.queues.orphans.add(job, Priority.RESYNC)
 
     def _busy(self, now: datetime) -> bool:
         return any(_expects_change(report, now) for _, report in self.world.reports.items()) or any(
@@ -69,7 +93,7 @@ class SlurmController:
         )
 
 
-def _moved(before: QueueListing | None, after: QueueListing) -> set[JobId]:
+def _moved(before: QueueListing | None, after: QueueListing) -> set[str]:
     """Return the jobs of which a row came, went or changed."""
     old = set(before.rows) if before is not None else set()
     return {row.mark.job for row in old.symmetric_difference(after.rows)}

@@ -11,7 +11,7 @@ from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, JobId, Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport, Report, UserAnswer
-from reconciler.model.wish import ForwardRequest, UserQuestion, Wish
+from reconciler.model.wish import ControllerWish, ForwardRequest, UserQuestion, Wish
 from reconciler.store.codec import decode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Entry, Revision
@@ -145,6 +145,7 @@ class Listeners:
     report: Callable[[str], None] = _nothing
     lease: Callable[[str], None] = _nothing
     question: Callable[[str], None] = _nothing
+    switch: Callable[[str], None] = _nothing
 
 
 @dataclass
@@ -162,9 +163,19 @@ class World:
         self.reports = Shelf(Report, keys.reports)
         self.leases = LeaseShelf(keys.leases)
         self.questions = Shelf(UserQuestion, keys.questions)
+        self.switches = Shelf(ControllerWish, keys.controller_wish)
         self.answers = Shelf(UserAnswer, keys.answers)
         self.gateways = Shelf(NodeReport, keys.gateways)
         self.command_nodes = Shelf(NodeReport, keys.command_nodes)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may be changed; a switch that cannot be read is taken for a pause."""
+        try:
+            switch = self.switches.get("")
+        except Unreadable:
+            return True
+        return switch is not None and switch.value.paused
 
     def changed(self, key: str, entry: Entry | None) -> None:
         """Follow one change of etcd; `None` means the key is gone."""
@@ -185,6 +196,7 @@ class World:
             (self.reports, tell.report),
             (self.leases, tell.lease),
             (self.questions, tell.question),
+            (self.switches, tell.switch),
             (self.answers, _nothing),
             (self.gateways, _nothing),
             (self.command_nodes, _nothing),

@@ -41,6 +41,9 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._serial = 0
         self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
 
     def __len__(self) -> int:
         """Count the keys that could be taken now."""
@@ -76,7 +79,7 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """Wait for a key and take it: nobody else gets it until `done`."""
         while True:
-            while not self._heap:
+            while self._closed or not self._heap:
                 self._filled.clear()
                 await self._filled.wait()
             priority, _, key = heapq.heappop(self._heap)
@@ -84,13 +87,24 @@ class WorkQueue(Generic[K]):
                 continue  # an addition that a more urgent one has overtaken
             del self._waiting[key]
             self._busy.add(key)
+            self._idle.clear()
             return key
 
     def done(self, key: K) -> None:
         """Give the key back; if it was added meanwhile it waits again at once."""
         self._busy.remove(key)
+        if not self._busy:
+            self._idle.set()
         if key in self._again:
             self.add(key, self._again.pop(key))
+
+    def close(self) -> None:
+        """Hand out no more keys: what is under way may end, nothing new begins."""
+        self._closed = True
+
+    async def idle(self) -> None:
+        """Wait until nobody works on a key of this queue."""
+        await self._idle.wait()
 
     def retry(self, key: K) -> float:
         """Count a failure, add the key again after its backoff, and return that backoff in seconds."""

@@ -42,6 +42,10 @@ class Seen:
     listing: QueueListing | None = None
     """The last complete listing of Slurm; None before the first one."""
     missing: Missing | None = None
+    paused: bool = False
+    """Nothing may be changed, whoever wished so."""
+    reachable: bool = True
+    """Whether any command node answers; where none does, nothing is submitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class LeasePorts:
-    """Lease a port for each of these indices, all on one gateway, leading to the node."""
+    """Lease a port for each of these indices, all on one gateway, leading to the node, for this run of the job."""
 
     indices: tuple[int, ...]
     node: str
+    run: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class Lease(Value):
     """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The same on the gateway and on the job's nodes."""
+    run: str
+    """Which run of the job asked for it: Slurm id and how often it had been requeued, ``4711.0``."""
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address

@@ -54,6 +54,8 @@ class SlurmRecord(Value):
     state: str | None = None
     reason: str | None = None
     nodes: tuple[str, ...] = ()
+    requeues: int = 0
+    """How often Slurm was seen to put the same job back into its queue after it had started."""
     started: Moment | None = None
     ends: Moment | None = None
 
@@ -62,6 +64,8 @@ class Service(Value):
     """One port of a job, and its link."""
 
     index: Annotated[int, Field(ge=0)]
+    run: str
+    """Which run of the job it serves: Slurm id and how often it had been requeued."""
     gateway: str
     external_ip: IPv4Address
     external_port: int

@@ -42,7 +42,19 @@ class JobSpec(Value):
     template: Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
     variables: Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
     resources: Resources = Resources()
+    on_node_failure: Literal["requeue", "end"] = "requeue"
+    """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
+    paused: bool = False
+    """While set, the controller looks at the job and changes nothing; a delete goes through all the same."""
     labels: Annotated[dict[LabelText, LabelText], Field(default_factory=dict, max_length=32)]
+
+
+class Force(Value):
+    """Somebody has decided that a delete need not wait for its effects."""
+
+    by: str
+    """The credential that asked."""
+    asked: Moment
 
 
 class Wish(Value):
@@ -55,6 +67,8 @@ class Wish(Value):
     created: Moment
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
+    force: Force | None = None
+    """Set: the keys go although ports or the Slurm job may be left; those are then collected as orphans."""
     spec: JobSpec
 
     @property
@@ -72,8 +86,26 @@ class ForwardRequest(Value):
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
     """The job's nodes as Slurm names them; the first one is where the ports lead."""
     slurm_job_id: Annotated[int, Field(ge=1)]
+    restarts: Annotated[int, Field(ge=0)] = 0
+    """How often Slurm had requeued the job when it asked (SLURM_RESTART_COUNT): an earlier run's ports are void."""
     digest: str
     """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
+    asked: Moment
+
+    @property
+    def run(self) -> str:
+        """Which run of the job asked: a later one has another id, or was requeued more often."""
+        return f"{self.slurm_job_id}.{self.restarts}"
+
+
+class ControllerWish(Value):
+    """``desired/controller``: what operators wish of the controller itself."""
+
+    schema_version: Literal[1] = 1
+    paused: bool
+    """While set, the controller looks at everything and changes nothing."""
+    by: str
+    reason: str
     asked: Moment
 
 

@@ -28,10 +28,21 @@ STEP_S = 2.0
 WAIT_S = 30.0
 """Look again this late while only Slurm or the user can move things; a change comes sooner by itself."""
 
+ATTEMPTS = 5
+"""So many sbatch for one wish at most when nodes keep failing."""
+
+NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
+"""Ends that are no fault of the job; where Slurm requeues by itself they do not show."""
+
 
 def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits, now)
+    decision = _next_step(seen, view, limits, now)
+    return _hold(decision, seen, view, now) if seen.paused else decision
+
+
+def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     if seen.wish.deleted is not None:
         return _remove(seen, view, limits, now)
     if seen.report is not None and seen.report.phase is Phase.FINISHED:
@@ -52,12 +63,15 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
         case Standing.WAITING if _asked_for_ports(seen, view):
             return _run(seen, view, now)  # a job that calls has started, whatever the last listing said
         case Standing.WAITING:
-            return Decision("JobQueued", status.report(seen, view, Phase.SUBMITTED, now), _cancel(view.surplus), WAIT_S)
+            report = status.report(seen, view, Phase.SUBMITTED, now)
+            return Decision("JobQueued", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
         case Standing.ACTIVE:
             return _run(seen, view, now)
         case Standing.ENDING:
             report = status.report(seen, view, Phase.COMPLETING, now)
             return Decision("JobEnding", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
+        case Standing.ENDED if _starts_anew(seen, view):
+            return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
         case Standing.ENDED | Standing.LOST:
             report = status.report(seen, view, Phase.FINISHED, now)
             return Decision("JobEnded", report, (*_release(seen), *_cancel(view.surplus)), limits.keep_finished_s)
@@ -74,9 +88,11 @@ def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decisio
     if view.surplus:
         report = status.report(seen, view, Phase.PENDING, now)
         return Decision("SurplusJobs", report, _cancel(view.surplus), STEP_S)
+    if not seen.reachable:
+        return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S)
     intent = SlurmRecord(attempt=attempt, intended=now)
     report = status.report(seen, SlurmView(Standing.UNSETTLED, intent), Phase.PENDING, now)
-    return Decision("JobMissing", report, (Submit(attempt),), STEP_S)
+    return Decision("JobMissing", report, (*_release(seen), Submit(attempt)), STEP_S)
 
 
 def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
@@ -91,11 +107,16 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     report = status.report(seen, view, _running_phase(seen), now)
     surplus = _cancel(view.surplus)
     if not _asked_for_ports(seen, view) or seen.forward is None:
-        return Decision("NoPortsAsked", report, surplus, WAIT_S)
+        return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
+    outdated = _release(seen, but_of=seen.forward.run)
+    if outdated:
+        return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
     leased = {link.lease.index for link in seen.links if not link.lease.released}
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:
-        return Decision("PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0])), STEP_S)
+        return Decision(
+            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0], seen.forward.run)), STEP_S
+        )
     if not status.all_live(seen):
         return Decision("RulesMissing", report, surplus, STEP_S)
     if report.phase is not Phase.AVAILABLE:
@@ -114,8 +135,24 @@ def _running_phase(seen: Seen) -> Phase:
 
 
 def _asked_for_ports(seen: Seen, view: SlurmView) -> bool:
-    """Whether the recorded Slurm job, and no earlier one, asked for ports."""
-    return seen.forward is not None and view.record is not None and seen.forward.slurm_job_id == view.record.job_id
+    """Whether the recorded Slurm job asked for ports, in its present run and not in an earlier one."""
+    forward, record = seen.forward, view.record
+    if forward is None or record is None:
+        return False
+    return forward.slurm_job_id == record.job_id and forward.restarts >= record.requeues
+
+
+def _starts_anew(seen: Seen, view: SlurmView) -> bool:
+    """Whether a job that a failed node ended is submitted again, as its wish says; not for ever."""
+    failed = view.record is not None and view.record.state in NODE_FAILURES and view.record.attempt < ATTEMPTS
+    return failed and seen.wish.spec.on_node_failure == "requeue"
+
+
+def _hold(decision: Decision, seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Return the decision without its actions; an intent is not written either."""
+    submits = any(isinstance(action, Submit) for action in decision.actions)
+    report = status.report(seen, view, Phase.PENDING, now) if submits else decision.report
+    return Decision("Paused", report, (), WAIT_S)
 
 
 def _keep(seen: Seen, report: Report, view: SlurmView, limits: Limits, now: datetime) -> Decision:
@@ -133,6 +170,8 @@ def _remove(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decis
     """Close, cancel, and forget when nothing is left; what is not seen to be gone is still there."""
     report = status.report(seen, view, Phase.COMPLETING, now)
     release = _release(seen)
+    if seen.wish.force is not None:
+        return Decision("Forced", report, (*release, Forget()))
     alive = _living(view)
     if release or alive:
         return Decision("Removing", report, (*release, *_cancel(alive)), STEP_S)
@@ -149,8 +188,9 @@ def _living(view: SlurmView) -> tuple[QueueRow, ...]:
     return (*own, *view.surplus)
 
 
-def _release(seen: Seen) -> tuple[Action, ...]:
-    leases = tuple(link.lease for link in seen.links if not link.lease.released)
+def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
+    """Give back the job's ports, all of them or those of other runs."""
+    leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
     return (ReleaseLeases(leases),) if leases else ()
 
 

@@ -80,6 +80,9 @@ def _own(record: SlurmRecord, rows: tuple[QueueRow, ...]) -> QueueRow | None:
 
 
 def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
+    """Bring the record up to date; a job that waits again after it had started was requeued."""
+    waits = row.stage is Stage.WAITING
+    requeued = waits and record.started is not None
     return record.model_copy(
         update={
             "job_id": row.slurm_id,
@@ -87,7 +90,8 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
             "state": row.state,
             "reason": row.reason or None,
             "nodes": row.nodes,
-            "started": row.started,
+            "requeues": record.requeues + requeued,
+            "started": None if waits else row.started,
             "ends": row.ends,
         }
     )

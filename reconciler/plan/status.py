@@ -25,7 +25,8 @@ class Claim(NamedTuple):
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
     """Return the report for the phase; equal to the last one when nothing changed."""
     last = seen.report
-    claims = [*_slurm_claims(seen, view, phase), *_port_claims(seen)]
+    ports = _port_claims(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else []
+    claims = [*_slurm_claims(seen, view, phase), *ports, *_removal_claims(seen, view, phase)]
     conditions = tuple(_aged(claim, last, now) for claim in claims)
     trouble = tuple(c for c in last.conditions if c.type == PROGRESSING) if last is not None else ()
     return Report(
@@ -34,7 +35,7 @@ def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
         phase=phase,
         since=last.since if last is not None and last.phase is phase else now,
         slurm=view.record,
-        services=_services(seen),
+        services=_services(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=(*conditions, *(trouble if phase is not Phase.FINISHED else ())),
     )
 
@@ -166,6 +167,18 @@ def _kept_port_claims(last: Report | None) -> list[Claim]:
     return [Claim(c.type, c.status, c.reason, c.message) for c in conditions if c.type in {"Forwarded", "Healthy"}]
 
 
+def _removal_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
+    """Say which effect of a deleted job is still there; its age is the condition's."""
+    if seen.wish.deleted is None or phase is not Phase.COMPLETING:
+        return []
+    ports = [f"{link.lease.port} on {link.lease.gateway}" for link in seen.links if link.live is not False]
+    if ports:
+        return [Claim("Removed", "False", "PortsOpen", f"Not confirmed closed: port {', '.join(ports)}.")]
+    if view.row is not None and view.standing is not Standing.ENDED:
+        return [Claim("Removed", "False", "SlurmJobAlive", f"Slurm job {view.row.slurm_id} is {view.row.state}.")]
+    return [Claim("Removed", "False", "AwaitingSlurm", "Slurm has not shown yet that the job is gone.")]
+
+
 def _services(seen: Seen) -> tuple[Service, ...]:
     last = seen.report.services if seen.report is not None else ()
     if not all_live(seen) or (last and not all_known(seen)):
@@ -176,6 +189,7 @@ def _services(seen: Seen) -> tuple[Service, ...]:
 def _service(link: Link) -> Service:
     return Service(
         index=link.lease.index,
+        run=link.lease.run,
         gateway=link.lease.gateway,
         external_ip=link.lease.external_ip,
         external_port=link.lease.port,

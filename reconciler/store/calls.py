@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from reconciler.errors import Unreachable
+from reconciler.store.channel import Members
 from reconciler.store.faults import translated, wants_login
 from reconciler.store.proto import bwvisu_etcd_pb2 as pb
 from reconciler.store.settings import EtcdSettings
@@ -42,11 +43,14 @@ LOGIN = Method("/etcdserverpb.Auth/Authenticate", pb.AuthenticateRequest, pb.Aut
 STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusRequest, pb.StatusResponse, "tell its version")
 
 
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
 class Calls:
     """Asks etcd, and logs in again when it forgot us."""
 
-    def __init__(self, channel: grpc.aio.Channel, settings: EtcdSettings) -> None:
-        self._channel = channel
+    def __init__(self, members: Members, settings: EtcdSettings) -> None:
+        self.members = members
         self._settings = settings
         self._token: str | None = None
         self._login = asyncio.Lock()
@@ -75,7 +79,7 @@ class Calls:
 
         It ends when the member has lost its leader: alone it could stay silent for ever.
         """
-        call = self._channel.stream_stream(
+        call = self.members.channel.stream_stream(
             method.path,
             request_serializer=method.question.SerializeToString,
             response_deserializer=method.answer.FromString,
@@ -115,9 +119,17 @@ class Calls:
         return answer.token
 
     async def _ask(self, method: Method[Question, Answer], question: Question, token: str) -> Answer:
-        if method.streams:
-            return await self._ask_on_a_stream(method, question, token)
-        call = self._channel.unary_unary(
+        asked = self.members.channel
+        ask = self._ask_on_a_stream if method.streams else self._ask_once
+        try:
+            return await ask(method, question, token)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NO_ANSWER:
+                self.members.leave(asked)
+            raise
+
+    async def _ask_once(self, method: Method[Question, Answer], question: Question, token: str) -> Answer:
+        call = self.members.channel.unary_unary(
             method.path,
             request_serializer=method.question.SerializeToString,
             response_deserializer=method.answer.FromString,

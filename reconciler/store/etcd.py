@@ -7,12 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-import grpc
-
 from reconciler.errors import Conflict
 from reconciler.store import calls, limits, wire
 from reconciler.store.calls import Calls
-from reconciler.store.channel import open_channel
+from reconciler.store.channel import Members, open_members
 from reconciler.store.kv import Batch, Entry, EtcdLease, Guard, Listing, Revision, Write
 from reconciler.store.proto import bwvisu_etcd_pb2 as pb
 from reconciler.store.settings import EtcdSettings
@@ -22,8 +20,8 @@ from reconciler.store.watching import open_watch
 class EtcdStore:
     """etcd as a `KeyValueStore`."""
 
-    def __init__(self, channel: grpc.aio.Channel, settings: EtcdSettings) -> None:
-        self._calls = Calls(channel, settings)
+    def __init__(self, members: Members, settings: EtcdSettings) -> None:
+        self._calls = Calls(members, settings)
         self._settings = settings
 
     @classmethod
@@ -32,10 +30,10 @@ class EtcdStore:
         """Give a store that connects with the first call, and closes its connection at the end.
 
         Raises:
-            ConfigError: the endpoints do not fit together, or a certificate cannot be read.
+            ConfigError: no endpoint, or a certificate that cannot be read.
         """
-        async with open_channel(settings) as channel:
-            yield cls(channel, settings)
+        async with open_members(settings) as members:
+            yield cls(members, settings)
 
     async def get(self, key: str) -> Entry | None:
         """Return the key as a linearizable read sees it, or None when it does not exist."""

@@ -44,6 +44,11 @@ class Keys:
         return f"{self.questions}{user}"
 
     @property
+    def controller_wish(self) -> str:
+        """What operators wish of the controller itself."""
+        return f"{self.prefix}/desired/controller"
+
+    @property
     def reports(self) -> str:
         """All reports on jobs."""
         return f"{self.prefix}/observed/jobs/"

@@ -12,7 +12,7 @@ OPERATIONS = 128
 BODY_LIMIT_BYTES = 1_572_864 - 2048
 """etcd's default ``--max-request-bytes`` (1.5 MiB), less what etcd itself adds before it measures."""
 
-_FRAME_BYTES = 48
+FRAME_BYTES = 48
 """The most that one guard or write takes on the wire beside its key and value."""
 
 
@@ -25,7 +25,7 @@ def check(guards: Sequence[Guard], writes: Sequence[Write]) -> None:
     operations = max(len(guards), len(writes))
     if operations > OPERATIONS:
         raise Refused(f"a transaction of {operations} operations exceeds etcd's limit of {OPERATIONS}")
-    size_bytes = sum(_FRAME_BYTES + len(guard.key.encode()) for guard in guards) + sum(map(_size_bytes, writes))
+    size_bytes = sum(FRAME_BYTES + len(guard.key.encode()) for guard in guards) + sum(map(_size_bytes, writes))
     if size_bytes > BODY_LIMIT_BYTES:
         raise Refused(f"a transaction of {size_bytes} bytes exceeds etcd's limit of {BODY_LIMIT_BYTES}")
     puts = {write.key for write in writes if isinstance(write, Put)}
@@ -37,6 +37,6 @@ def check(guards: Sequence[Guard], writes: Sequence[Write]) -> None:
 def _size_bytes(write: Write) -> int:
     match write:
         case Put(key, value):
-            return _FRAME_BYTES + len(key.encode()) + len(value)
+            return FRAME_BYTES + len(key.encode()) + len(value)
         case Delete(key):
-            return _FRAME_BYTES + len(key.encode())
+            return FRAME_BYTES + len(key.encode())

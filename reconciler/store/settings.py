@@ -9,7 +9,7 @@ class EtcdSettings:
     """Where etcd is and how patient we are with it. The defaults suit one site on one network."""
 
     endpoints: tuple[tuple[str, int], ...]
-    """Host and port of every member: addresses of one family, or a single DNS name."""
+    """Host (address or DNS name) and port of every member. Certificates are checked against the host."""
     request_timeout_s: float = 5.0
     """Bounds every call; a frozen member costs one call this long before the next member is asked."""
     page_keys: int = 1000

@@ -10,6 +10,7 @@ Facts of etcd that shaped it:
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 
@@ -22,10 +23,6 @@ from reconciler.store.wire import change, prefix_range
 
 SIGNS_PER_SILENCE = 3
 """How often a sign of life is asked for within the time after which silence counts as a fault."""
-
-
-_DENIED = "permission denied"
-"""Etcd 3.4 says this of a watch also when it only lost the token."""
 
 
 class Watching:
@@ -65,10 +62,12 @@ class Watching:
 class WatchStream:
     """The stream that feeds a `Watching`."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall, after: Revision, silence_s: float) -> None:
-        self._call = call
-        self._watching = Watching(after)
+    def __init__(self, calls: Calls, token: str, create: pb.WatchCreateRequest, silence_s: float) -> None:
+        self._watching = Watching(Revision(create.start_revision - 1))
         self._silence_s = silence_s
+        self._over = asyncio.Event()
+        self._members, self._channel = calls.members, calls.members.channel
+        self._call = calls.stream(WATCH, self._questions(create), token)
 
     async def batch(self) -> Batch:
         """Wait for the next batch; the first one says that the watch stands.
@@ -84,9 +83,30 @@ class WatchStream:
 
     def close(self) -> None:
         """Give up the stream; etcd forgets the watch with it."""
+        self._over.set()
         self._call.cancel()
 
+    async def _questions(self, create: pb.WatchCreateRequest) -> AsyncIterator[pb.WatchRequest]:
+        """Ask for the watch, then for a sign of life again and again; etcd sends none by itself for ten minutes.
+
+        grpc runs this in a task of its own, and forgets to cancel that when the stream breaks: hence `close`.
+        """
+        yield pb.WatchRequest(create_request=create)
+        while not self._over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._silence_s / SIGNS_PER_SILENCE):
+                    await self._over.wait()
+                    return
+            yield pb.WatchRequest(progress_request=pb.WatchProgressRequest())
+
     async def _answer(self) -> pb.WatchResponse:
+        try:
+            return await self._read()
+        except Unreachable:
+            self._members.leave(self._channel)
+            raise
+
+    async def _read(self) -> pb.WatchResponse:
         try:
             async with asyncio.timeout(self._silence_s):
                 answer = await self._call.read()
@@ -109,14 +129,15 @@ async def open_watch(calls: Calls, prefix: str, after: Revision, silence_s: floa
     try:
         return await _open(calls, prefix, after, silence_s, token)
     except Refused as error:
-        if not (calls.may_log_in(str(error)) or (token and _DENIED in str(error))):
+        if not calls.may_log_in(str(error)):
             raise
     return await _open(calls, prefix, after, silence_s, await calls.another_token(token))
 
 
 async def _open(calls: Calls, prefix: str, after: Revision, silence_s: float, token: str) -> tuple[WatchStream, Batch]:
-    asked = _questions(prefix, after, silence_s / SIGNS_PER_SILENCE)
-    stream = WatchStream(calls.stream(WATCH, asked, token), after, silence_s)
+    start, end = prefix_range(prefix)
+    create = pb.WatchCreateRequest(key=start, range_end=end, start_revision=after + 1, fragment=True)
+    stream = WatchStream(calls, token, create, silence_s)
     try:
         return stream, await stream.batch()
     except BaseException:
@@ -124,19 +145,8 @@ async def _open(calls: Calls, prefix: str, after: Revision, silence_s: float, to
         raise
 
 
-async def _questions(prefix: str, after: Revision, every_s: float) -> AsyncIterator[pb.WatchRequest]:
-    """Ask for the watch, then for a sign of life again and again; etcd sends none by itself for ten minutes."""
-    start, end = prefix_range(prefix)
-    yield pb.WatchRequest(
-        create_request=pb.WatchCreateRequest(key=start, range_end=end, start_revision=after + 1, fragment=True)
-    )
-    while True:
-        await asyncio.sleep(every_s)
-        yield pb.WatchRequest(progress_request=pb.WatchProgressRequest())
-
-
 def _ended(reason: str) -> ReconcilerError:
-    if _DENIED in reason or wants_login(reason):
+    if "permission denied" in reason or wants_login(reason):
         return Refused(f"etcd refused to watch: {reason}")
     return Unreachable(f"etcd ended the watch: {reason or 'no reason given'}")
 

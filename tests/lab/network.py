@@ -1,6 +1,7 @@
 """A small network of its own for tests with real packets: a client, a gateway and two compute nodes.
 
-Each is a network namespace. The nodes know no way to the client's network, so an answer proves that the gateway masquerades.
+Each is a network namespace. The nodes know no way to the client's network: an answer proves that the gateway
+masquerades.
 """
 
 import asyncio

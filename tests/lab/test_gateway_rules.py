@@ -1,4 +1,7 @@
-"""What a gateway's rules do to real packets, with both of iptables' backends. Needs root; makes and removes its own namespaces."""
+"""What a gateway's rules do to real packets, with both of iptables' backends.
+
+Needs root; makes and removes its own namespaces.
+"""
 
 import itertools
 import os
@@ -20,7 +23,6 @@ from tests.lab.network import (
     GATEWAY_INSIDE,
     NODE_1,
     NODE_2,
-    PATIENCE_S,
     NamespaceNode,
     Network,
     missing,
@@ -39,8 +41,8 @@ SITE_RULES = (
     "iptables -A FORWARD -j SITE; iptables -t nat -A PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 80;"
     "iptables -t nat -A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE"
 )
-"""What a site may have set up by itself. It also keeps conntrack at work: in an otherwise empty namespace the kernel forgets
-flows with the last NAT rule, and cutting them would prove nothing."""
+"""What a site may have set up by itself. It also keeps conntrack at work: in an otherwise empty namespace the kernel
+forgets flows with the last NAT rule, and cutting them would prove nothing."""
 
 
 @pytest.fixture(params=["nft", "legacy"])

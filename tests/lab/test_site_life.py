@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.site import Options, Site
+from deploy.site import Options, Site, SiteError
 from tests.lab.actions import LAB, lab, ssh, submit, wait_until
 
 
@@ -87,6 +87,22 @@ def test_down_removes_a_half_made_site(other_site: Site) -> None:
     assert lab(other_site, "down").returncode == 0
     assert pids_naming(other_site) == []
     assert not other_site.folder.exists()
+
+
+def test_a_place_that_users_cannot_reach_is_refused_by_name(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found when Slurm's own account could not get to its files, and only slurmctld's log said so."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("BWVISU_LAB_DIR", str(closed))
+    hidden = Site(f"{site.name}-hidden")
+    try:
+        with pytest.raises(SiteError, match=r"pass through"):
+            hidden.up()
+    finally:
+        hidden.down()
 
 
 def test_a_folder_that_is_no_site_is_left_alone(other_site: Site) -> None:

@@ -4,7 +4,7 @@ Three chains hang in the kernel's own ones, and lead on to bucket chains, so tha
 
     nat     PREROUTING  -> BWV-<instance>-PRE   -> BWV-<instance>-D<n>   DNAT, one rule per route
     nat     POSTROUTING -> BWV-<instance>-POST     MASQUERADE: there is no other way back
-    filter  FORWARD     -> BWV-<instance>-FWD   -> BWV-<instance>-F<n>   ACCEPT, one rule per route; the rest is rejected
+    filter  FORWARD     -> BWV-<instance>-FWD   -> BWV-<instance>-F<n>   ACCEPT, one rule per route; the rest: REJECT
 
 FORWARD denies by default inside our port range, and an ACCEPT names both ends of a flow as conntrack keeps them: the
 port the user asked for and the node that answers. It fits the packets of both directions, but no flow to a former

@@ -19,7 +19,7 @@ _WITH_A_VALUE = 2
 """An option and its one value."""
 
 Meaning = frozenset[tuple[str, ...]]
-"""What a rule says, without the order of its options, implied modules and full masks: versions print these differently."""
+"""What a rule says, without the order of its options, implied modules and full masks: versions differ there."""
 
 
 @dataclass(frozen=True, slots=True)

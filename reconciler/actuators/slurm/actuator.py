@@ -1,9 +1,11 @@
 """Act on Slurm through whichever command node answers."""
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from reconciler.actuators.command import Command, Finished
@@ -17,6 +19,12 @@ from reconciler.model.base import SlurmId
 from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
 
 T = TypeVar("T")
+
+SECOND_LOOK_AFTER = timedelta(seconds=60)
+"""A command node that failed is tried again this long after."""
+
+SECOND_LOOK_LIMIT_S = 2.0
+"""How long such a try may hold up the listing that another node has given already."""
 
 
 class Runner(Protocol):
@@ -66,6 +74,8 @@ class Slurm:
         self._now = now
         self._health = {node.name: HealthRecord(node.name, now, on_change) for node in nodes}
         self._last_good = self._nodes[0]
+        self._failed: dict[str, datetime] = {}
+        """When each node last failed to list."""
         self._as_root: dict[tuple[str, str, str], bool] = {}
 
     @property
@@ -87,6 +97,7 @@ class Slurm:
     async def listing(self) -> QueueListing:
         """Return a complete listing of our jobs, from the first node that gives one."""
         _, listing = await self._first_answer(self._listing_of)
+        await self._look_again_at_the_failed()
         return listing
 
     async def cancel(self, row: QueueRow) -> None:
@@ -105,10 +116,20 @@ class Slurm:
             try:
                 answer = await ask(node)
             except Retryable as error:
-                failures.append(str(error))
+                failures.append(f"{node.name}: {str(error).removeprefix(f'{node.name}: ')}")
             else:
                 return node, answer
         raise Unreachable("; ".join(failures))
+
+    async def _look_again_at_the_failed(self) -> None:
+        """Try nodes that failed a while ago, shortly: looks stay with the good one and would never find them well."""
+        for node in self._nodes:
+            if self._health[node.name].current.healthy or self._now() - self._failed[node.name] < SECOND_LOOK_AFTER:
+                continue
+            self._failed[node.name] = self._now()
+            with contextlib.suppress(Retryable, TimeoutError):
+                async with asyncio.timeout(SECOND_LOOK_LIMIT_S):
+                    await self._listing_of(node)
 
     async def _run(self, node: Runner, command: Command) -> Finished:
         return await node.run(command, timeout_s=self._settings.command_timeout_s)
@@ -123,6 +144,7 @@ class Slurm:
             listing = answers.listed(await self._run(node, command), nonce, self._settings.marks, asked)
         except Retryable as error:
             self._health[node.name].bad(str(error))
+            self._failed[node.name] = self._now()
             raise
         self._health[node.name].good()
         self._last_good = node

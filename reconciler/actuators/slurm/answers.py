@@ -25,7 +25,7 @@ _SUDO_SAYS_NO = re.compile(
     re.MULTILINE,
 )
 _SBATCH_SAYS_NO = re.compile(
-    r"unrecognized option|invalid option|option requires an argument"
+    r"unrecognized option|invalid option|option requires an argument|error: Invalid .*(specification|argument|value)"
     r"|does not look like a batch script|Batch script is empty|Batch script contains DOS line breaks"
 )
 _FAILED = re.compile(r"Batch job submission failed: (.*)")
@@ -34,8 +34,8 @@ _CONTROLLER_SAYS_NO = re.compile(
     r"|Job (size|script|cannot be|dependency)|Circular job|Duplicate |Pathname of|Memory (required|specification)"
     r"|.* specification invalid|Burst Buffer|Only batch"
 )
-"""Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer is
-none: all trouble between sbatch and slurmctld is told in the same place, and may leave a job behind."""
+"""Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer
+is none: all trouble between sbatch and slurmctld is told in the same place, and may leave a job behind."""
 _GONE = re.compile(r"Invalid job id specified|already completing or completed")
 
 
@@ -128,8 +128,8 @@ def _row(line: str, marks: Marks) -> QueueRow | None:
         stage=stage,
         submitted=_known(_moment(submitted), line),
         nodes=expand(nodes),
-        started=None if stage is Stage.WAITING else _moment(started),
-        ends=_moment(ends),
+        started=None if stage is Stage.WAITING else _moment(started),  # else an estimate, new in every cycle
+        ends=None if stage is Stage.WAITING else _moment(ends),
         reason="" if reason == "None" else reason,
     )
 

@@ -36,7 +36,8 @@ def listing(nonce: str, name_prefix: str) -> Command:
     """Build the listing of all jobs in all states, cut down on the node to rows that mention our names.
 
     Every row begins with the nonce, which nobody could know when he named his job: a name with line breaks forges no
-    row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (``env_check``).
+    row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (its
+    ``env_check``), so that a job's submit time stays the same when the cluster's clocks change to summer time.
     """
     squeue = ("sudo", "-n", "squeue", "--noheader", "--all", "--states=all", f"--format={nonce}|{ROW_FORMAT}")
     keep = ("grep", "-a", "-F", "-e", f"|{name_prefix}", "-e", end_marker(nonce))
@@ -52,8 +53,8 @@ def end_marker(nonce: str) -> str:
 def submit(submission: Submission, account: Account, marks: Marks, log_directory: str, *, as_root: bool) -> Command:
     """Build the sbatch of one attempt, as its user; as root where sudo allows nothing else.
 
-    As root, ``--uid`` without ``--gid`` would run the job with group 0, and without ``--get-user-env`` it would find
-    itself in root's environment. Whether a job is requeued after a node's failure stays the site's default.
+    As root, ``--uid`` without ``--gid`` would run the job with group 0, and it would inherit root's HOME and USER
+    (measured, even with ``--get-user-env``). Whether a job is requeued after a node's failure stays the site's default.
     """
     options = (
         "--parsable",
@@ -65,7 +66,14 @@ def submit(submission: Submission, account: Account, marks: Marks, log_directory
         *submission.options,
     )
     if as_root:
-        argv = ("sudo", "-n", "sbatch", f"--uid={account.uid}", f"--gid={account.gid}", "--get-user-env", *options)
+        theirs = f"ALL,HOME={account.home},USER={account.name},LOGNAME={account.name}"
+        argv = (
+            *("sudo", "-n", "sbatch"),
+            f"--uid={account.uid}",
+            f"--gid={account.gid}",
+            f"--export={theirs}",
+            *options,
+        )
     else:
         argv = ("sudo", "-n", "-u", submission.user, "sbatch", *options)
     return Command(argv, stdin=submission.script)
@@ -82,12 +90,12 @@ def checked_account(account: Account, minimum_uid: int) -> Account:
     """Return the account if jobs may run under it.
 
     Raises:
-        Refused: root, or a system's account, or a home that is no absolute path.
+        Refused: root, or a system's account, or a home that sbatch cannot be told.
     """
     if account.uid < max(minimum_uid, 1) or account.gid == 0:
         raise Refused(
             f"no jobs for {account.name}: uid {account.uid}, gid {account.gid}; the least uid is {minimum_uid}"
         )
-    if not account.home.startswith("/"):
-        raise Refused(f"no jobs for {account.name}: its home {account.home!r} is no absolute path")
+    if re.fullmatch(r"/[^,\s]*", account.home) is None:
+        raise Refused(f"no jobs for {account.name}: its home {account.home!r} is no path that sbatch takes")
     return account

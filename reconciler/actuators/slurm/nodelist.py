@@ -53,6 +53,8 @@ def _numbers(brackets: str) -> list[str]:
         if found is None:
             raise UnexpectedOutput(f"not a range of nodes: [{brackets[:100]}]")
         first, last = found[1], found[2] or found[1]
+        if int(last) < int(first):
+            raise UnexpectedOutput(f"a range of nodes that runs backwards: [{brackets[:100]}]")
         if int(last) - int(first) >= NODES_LIMIT:
             raise UnexpectedOutput(f"a list of more than {NODES_LIMIT} nodes: [{brackets[:100]}]")
         numbers.extend(str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))

@@ -72,10 +72,11 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 def test_an_unknown_key_is_refused_with_the_key_that_was_probably_meant(tmp_path: Path) -> None:
     lines = refusal(tmp_path, changed((("gateway-nodes", 1, "external_ip"), "192.0.2.1")))
 
-    assert lines == [
+    [line] = lines
+    assert line == (
         "gateway-nodes[1].external_ip: found an unknown key, did you mean external-ip? "
         "allowed are internal-ip, external-ip, user, port, name"
-    ]
+    )
 
 
 def test_every_wrong_key_has_a_line_of_its_own(tmp_path: Path) -> None:

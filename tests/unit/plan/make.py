@@ -56,6 +56,7 @@ def lease(index: int = 0, *, released: bool = False) -> Lease:
         job=JOB,
         index=index,
         gateway="gateway-1",
+        run="7.0",
         external_ip=IPv4Address("192.0.2.1"),
         port=50000 + index,
         target_host="c1-ib0",

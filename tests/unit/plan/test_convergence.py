@@ -60,8 +60,8 @@ class Cluster:
                     self.report = self.report.model_copy(update={"slurm": record})
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
-            case LeasePorts(indices, _):
-                self.leases |= {index: lease(index) for index in indices}
+            case LeasePorts(indices, _, run):
+                self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
             case ReleaseLeases(leases):
                 released = {x.index: x.model_copy(update={"quarantine_ends": self.now}) for x in leases}
                 self.leases |= released

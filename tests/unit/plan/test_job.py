@@ -99,12 +99,12 @@ def test_a_state_without_a_known_meaning_changes_no_phase() -> None:
 
 def test_a_running_job_that_asked_for_two_ports_gets_both() -> None:
     seen = Seen(wish(), report(Phase.RUNNING), forward(2), listing=listing(row(Stage.ACTIVE)))
-    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0, 1), "c1"),)
+    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0, 1), "c1", "7.0"),)
 
 
 def test_a_job_that_asks_for_ports_has_started_whatever_the_last_listing_said() -> None:
     seen = Seen(wish(), report(Phase.SUBMITTED), forward(), listing=listing(row(Stage.WAITING)))
-    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0,), "c1"),)
+    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0,), "c1", "7.0"),)
 
 
 def test_ports_asked_for_by_an_earlier_slurm_job_are_not_leased() -> None:

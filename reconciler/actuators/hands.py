@@ -1,0 +1,45 @@
+"""Everything that reaches into the cluster, connected and closed together."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.actuators.gateway.actuator import Gateway, GatewaySettings
+from reconciler.actuators.protocols import BatchSystem, Forwarder, NodeHealth
+from reconciler.actuators.slurm.actuator import Slurm, SlurmSettings
+from reconciler.actuators.slurm.marks import Marks
+from reconciler.actuators.ssh import Address, Node
+from reconciler.config import Config
+from reconciler.model.base import GatewayName
+
+
+@dataclass(frozen=True)
+class Hands:
+    """One batch system and the gateways by name; what they are made of is nobody's business above."""
+
+    slurm: BatchSystem
+    gateways: Mapping[GatewayName, Forwarder]
+
+
+@asynccontextmanager
+async def reaching(
+    config: Config, server_secret: bytes, now: Callable[[], datetime], changed: Callable[[NodeHealth], None]
+) -> AsyncIterator[Hands]:
+    """Give hands over ssh; `changed` is told whenever a node becomes of use, or of none. Connects when first used."""
+    async with AsyncExitStack() as stack:
+
+        def node(name: str, address: Address) -> Node:
+            kept = Node(name, address, config.ssh)
+            stack.push_async_callback(kept.close)
+            return kept
+
+        commands = [node(n.name, Address(str(n.ip), n.port, n.user)) for n in config.command_nodes]
+        settings = SlurmSettings.of(config, Marks(server_secret, config.instance))
+        slurm = Slurm(commands, settings, now=now, on_change=changed)
+        gateways: dict[GatewayName, Forwarder] = {}
+        for g in config.gateway_nodes:
+            reached = node(g.name, Address(str(g.internal_ip), g.port, g.user))
+            name = GatewayName(g.name)
+            gateways[name] = Gateway(reached, name, GatewaySettings.of(config, g), now=now, on_change=changed)
+        yield Hands(slurm, gateways)

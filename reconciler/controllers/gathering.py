@@ -1,0 +1,30 @@
+"""Everything known of one job, put together from the caches."""
+
+from collections.abc import Iterable
+
+from reconciler.actuators.protocols import NodeHealth
+from reconciler.controllers.sight import Sight
+from reconciler.controllers.world import World
+from reconciler.model.base import JobId
+from reconciler.model.decision import Seen
+from reconciler.model.wish import Wish
+
+
+def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish: Wish) -> Seen:
+    """Return what is seen of the wish's job at this moment.
+
+    Raises:
+        Unreadable: one of its keys cannot be read; nothing may be decided then.
+    """
+    job = JobId(wish.id)
+    report, forward = world.reports.get(job), world.forwards.get(job)
+    return Seen(
+        wish=wish,
+        report=report.value if report is not None else None,
+        forward=forward.value if forward is not None else None,
+        links=tuple(sight.link(lease) for lease in world.leases.of_job(job)),
+        listing=sight.listing,
+        missing=sight.missing.get(job),
+        paused=world.paused or (wish.spec.paused and wish.deleted is None),
+        reachable=any(node.healthy for node in command_nodes),
+    )

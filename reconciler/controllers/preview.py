@@ -1,0 +1,105 @@
+"""What the controller would do next for each job and why, without doing it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from reconciler.actuators.hands import Hands
+from reconciler.controllers.gathering import gather
+from reconciler.controllers.sight import Sight
+from reconciler.controllers.world import World
+from reconciler.errors import Retryable, Unreadable
+from reconciler.model.base import JobId
+from reconciler.model.decision import (
+    Action,
+    Cancel,
+    Decision,
+    Forget,
+    LeasePorts,
+    Limits,
+    ReleaseLeases,
+    Submit,
+)
+from reconciler.plan.job import plan
+from reconciler.store.kv import KeyValueStore
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One job and its next step; `decision` is None where a key of the job cannot be read."""
+
+    job: JobId
+    decision: Decision | None
+    trouble: str = ""
+
+    def line(self) -> str:
+        """Return it for people: id, phase, why, and what would be done."""
+        if self.decision is None:
+            return f"{self.job}  parked  {self.trouble}"
+        actions = ", ".join(_in_words(action) for action in self.decision.actions) or "nothing to do"
+        return f"{self.job}  {self.decision.report.phase.value}  {self.decision.reason}: {actions}"
+
+
+def _in_words(action: Action) -> str:
+    match action:
+        case Submit(attempt):
+            return f"submit attempt {attempt}"
+        case Cancel(row):
+            return f"cancel Slurm job {row.slurm_id} ({row.state})"
+        case LeasePorts(indices, node, _):
+            return f"lease {len(indices)} ports to {node}"
+        case ReleaseLeases(leases):
+            return f"release {', '.join(f'{lease.port} on {lease.gateway}' for lease in leases)}"
+        case Forget():
+            return "remove its keys"
+
+
+@dataclass
+class Previewer:
+    """Reads etcd, Slurm and the gateways once; writes nowhere and needs no leadership."""
+
+    world: World
+    store: KeyValueStore
+    hands: Hands
+    limits: Limits
+    now: Callable[[], datetime]
+
+    async def look(self, only: JobId | None = None) -> list[Preview]:
+        """Return the next step of every job, or of one; what cannot be seen now counts as not known.
+
+        Raises:
+            Unreachable: etcd does not answer.
+        """
+        listing = await self.store.list(self.world.keys.everything)
+        for entry in listing.entries:
+            self.world.changed(entry.key, entry)
+        sight = await self._see()
+        names = sorted(self.world.wishes.names())
+        return list(self._previews(sight, [JobId(name) for name in names if only in {None, name}]))
+
+    async def _see(self) -> Sight:
+        sight = Sight()
+        try:
+            sight.listing = await self.hands.slurm.listing()
+        except Retryable as error:
+            log.warning("slurm_not_seen", message=str(error))
+        for name, gateway in self.hands.gateways.items():
+            try:
+                sight.in_force[name] = await gateway.read()
+            except Retryable as error:
+                log.warning("gateway_not_seen", gateway=name, message=str(error))
+        return sight
+
+    def _previews(self, sight: Sight, jobs: list[JobId]) -> Iterator[Preview]:
+        for job in jobs:
+            try:
+                stored = self.world.wishes.get(job)
+                if stored is not None:
+                    seen = gather(self.world, sight, self.hands.slurm.nodes, stored.value)
+                    yield Preview(job, plan(seen, self.limits, self.now()))
+            except Unreadable as error:
+                yield Preview(job, None, str(error))

@@ -1,0 +1,1 @@
+"""Claims about the doors, on a store in memory and real HTTP on loopback."""

@@ -1,0 +1,190 @@
+"""The command line against the real portal's door."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
+
+from api import app, passwords
+from api.cli import main
+from reconciler.model.base import JobId
+from reconciler.model.report import Phase, Report
+from reconciler.store.kv import Delete
+from tests.unit.api.conftest import HASHES, NOON, World
+
+Run = Callable[..., Coroutine[None, None, int]]
+
+SUBMIT = ("submit", "--user", "alice", "--template", "xpra.sh", "--var", "image_name=a.sif")
+
+
+@pytest.fixture
+async def bwvisu(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Run]:
+    """Run one command line and return its exit status."""
+    await world.answer("alice", 20001)
+    monkeypatch.setattr("api.client.LOOK_AGAIN_S", 0.01)
+    with capture_logs():  # the command line alone writes to standard output
+        async with TestServer(app.portal(world.desk, HASHES)) as server:
+            monkeypatch.setenv("BWVISU_SERVER", f"http://127.0.0.1:{server.port}")
+            monkeypatch.setenv("BWVISU_NAME", "portal")
+            monkeypatch.setenv("BWVISU_PASSWORD", "right")
+
+            async def run(*arguments: str) -> int:
+                async with asyncio.timeout(10):
+                    return await asyncio.to_thread(main, arguments)
+
+            yield run
+
+
+async def phase(world: World, job: str, reached: Phase) -> None:
+    """Report a phase as the controller would."""
+    report = Report(id=job, observed_generation=1, phase=reached, since=NOON)
+    await world.write(world.keys.report(JobId(job)), report)
+
+
+async def test_submit_makes_the_wish_that_its_options_say(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = await bwvisu(
+        "--json", *SUBMIT, "--label", "s=1", "--nodes", "2", "--memory-mib", "512", "--id", "portal01"
+    )
+    job = json.loads(capsys.readouterr().out)
+    spec = (await world.wish("portal01"))["spec"]
+
+    assert status == 0
+    assert (
+        job["spec"]
+        == spec
+        == {
+            "user": "alice",
+            "template": "xpra.sh",
+            "variables": {"image_name": "a.sif"},
+            "labels": {"s": "1"},
+            "on-node-failure": "requeue",
+            "paused": False,
+            "resources": {"nodes": 2, "memory-mib": 512},
+            "on-node-failure": "requeue",
+            "paused": False,
+        }
+    )
+
+
+async def test_list_and_show_say_one_line_per_job(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await bwvisu("list")
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    await phase(world, "portal01", Phase.SUBMITTED)
+    await bwvisu("list")
+    await bwvisu("show", "portal01")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "no jobs",
+        "portal01  pending     alice  xpra.sh",
+        "portal01  submitted   alice  xpra.sh",
+        "portal01  submitted   alice  xpra.sh",
+    ]
+
+
+async def test_delete_that_waits_returns_when_the_job_is_gone(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    waiting = asyncio.create_task(bwvisu("delete", "portal01", "--wait"), name="delete")
+    while "deleted" not in await world.wish("portal01"):  # noqa: ASYNC110 - the other side is a thread
+        await asyncio.sleep(0.01)
+    before = waiting.done()
+    await world.store.commit([], [Delete(world.keys.wish(JobId("portal01")))])
+
+    assert (before, await waiting) == (False, 0)
+    assert capsys.readouterr().out.endswith("portal01  gone\n")
+
+
+@pytest.mark.parametrize(
+    ("reached", "wanted", "status"),
+    [
+        (Phase.AVAILABLE, "available", 0),
+        (Phase.AVAILABLE, "running", 0),
+        (Phase.RUNNING, "available", 4),
+        (Phase.FINISHED, "available", 1),
+        (Phase.FINISHED, "finished", 0),
+    ],
+)
+async def test_wait_ends_as_the_job_does(world: World, bwvisu: Run, reached: Phase, wanted: str, status: int) -> None:
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    await phase(world, "portal01", reached)
+
+    assert await bwvisu("wait", "portal01", "--phase", wanted, "--timeout-s", "0.1") == status
+
+
+async def test_a_refusal_names_all_that_is_wrong(world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = await world.wishes()
+    status = await bwvisu("submit", "--user", "al ice", "--template", "nope.sh")
+    err = capsys.readouterr().err
+
+    assert status == 1
+    assert all(part in err for part in ("422", "/user", "/template"))
+    assert await world.wishes() == before
+
+
+async def test_no_answer_is_told_apart_from_a_refusal(
+    world: World, bwvisu: Run, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    world.store.reachable = False
+    without_etcd = await bwvisu("list")
+    monkeypatch.setenv("BWVISU_SERVER", f"http://127.0.0.1:{unused_tcp_port}")
+    without_api = await bwvisu("list")
+
+    assert (without_etcd, without_api) == (3, 3)
+
+
+async def test_a_wrong_password_is_refused_and_not_shown(
+    bwvisu: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BWVISU_PASSWORD", "hunter2")
+
+    assert await bwvisu("list") == 1
+    assert "hunter2" not in "".join(capsys.readouterr())
+
+
+async def test_credentials_may_come_from_a_file(bwvisu: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BWVISU_PASSWORD")
+    nobody = await bwvisu("list")
+    (tmp_path / "who").write_text("portal:right\n")
+
+    assert (nobody, await bwvisu("--credentials", str(tmp_path / "who"), "list")) == (2, 0)
+    assert await bwvisu("--credentials", str(tmp_path / "none"), "list") == 2
+
+
+def test_a_credential_is_made_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
+    status = main(["credential", "portal"])
+    line = capsys.readouterr().out
+
+    assert status == 0
+    assert passwords.read(line)["portal"].proves("hunter2")
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(("name", "password"), [("a b", "x"), ("portal", "")])
+def test_a_credential_that_could_not_work_is_not_made(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
+
+    assert main(["credential", name]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_variable_without_a_value_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["submit", "--user", "a", "--template", "b", "--var", "c"])
+
+    assert ended.value.code == 2
+    assert "NAME=VALUE" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Claims about templates, scripts and the client that travels inside them."""

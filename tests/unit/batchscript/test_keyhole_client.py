@@ -1,0 +1,116 @@
+"""The client inside the job, as far as it decides: nodes, signatures, lines of shell."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.batchscript import keyhole_client
+from reconciler.batchscript.keyhole_client import Refusal, as_shell, expand, request_body, sign
+from reconciler.batchscript.token import SignedRequest, signature
+
+SOURCE = Path(keyhole_client.__file__).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        ("c1", ["c1"]),
+        ("c1,c2", ["c1", "c2"]),
+        ("c[1-3]", ["c1", "c2", "c3"]),
+        ("c[1,3,5-6]", ["c1", "c3", "c5", "c6"]),
+        ("c[07-10]", ["c07", "c08", "c09", "c10"]),
+        ("c[099-101]", ["c099", "c100", "c101"]),
+        ("c[1-2]-x[1-2]", ["c1-x1", "c1-x2", "c2-x1", "c2-x2"]),
+        ("c[1-3,07-09]-ib0,gpu1", ["c1-ib0", "c2-ib0", "c3-ib0", "c07-ib0", "c08-ib0", "c09-ib0", "gpu1"]),
+        ("gpu1,c[1-2]", ["gpu1", "c1", "c2"]),
+        ("node.example.org", ["node.example.org"]),
+    ],
+)
+def test_a_node_list_of_slurm_is_expanded_in_its_order(text: str, nodes: list[str]) -> None:
+    assert expand(text) == nodes
+
+
+@pytest.mark.parametrize("text", ["", "c[1-100000000]", "c[1-1000]x[1-2]"])
+def test_a_node_list_that_is_none_or_endless_is_refused(text: str) -> None:
+    with pytest.raises(Refusal):
+        expand(text)
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=20), st.sampled_from([1, 2, 4]))
+def test_single_numbers_and_ranges_of_one_mean_the_same(numbers: list[int], width: int) -> None:
+    single = ",".join(f"{n:0{width}d}" for n in numbers)
+    ranges = ",".join(f"{n:0{width}d}-{n:0{width}d}" for n in numbers)
+
+    assert expand(f"c[{single}]") == expand(f"c[{ranges}]") == [f"c{n:0{width}d}" for n in numbers]
+
+
+@given(st.binary(max_size=200), st.text("abc/-0", max_size=40), st.text("0123456789abcdef", min_size=64, max_size=64))
+def test_the_client_signs_as_the_keyhole_checks(body: bytes, path: str, token: str) -> None:
+    headers = sign(token, path, body)
+    call = SignedRequest("POST", path, headers["Bwvisu-Timestamp"], headers["Bwvisu-Nonce"], body)
+
+    assert headers["Bwvisu-Signature"] == signature(token, call)
+
+
+def test_the_request_says_which_run_of_the_job_asks() -> None:
+    told = {"SLURM_JOB_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
+
+    assert json.loads(request_body(2, told)) == {
+        "ports": 2,
+        "nodes": ["c1", "c2"],
+        "slurm-job-id": 4711,
+        "restarts": 0,
+    }
+    assert json.loads(request_body(2, told | {"SLURM_RESTART_COUNT": "3"}))["restarts"] == 3
+
+
+def service(**changes: object) -> dict[str, object]:
+    """Return one right service with some members changed."""
+    return {"index": 0, "port": 50007, "gateway": "203.0.113.101", "external-port": 50008} | changes
+
+
+def test_the_answer_becomes_exported_variables_in_the_order_of_the_ports() -> None:
+    answer = {"services": [service(index=1, port=50009), service()]}
+
+    assert as_shell(json.dumps(answer), 2) == (
+        "export KEYHOLE_PORT0=50007\nexport KEYHOLE_GATEWAY0=203.0.113.101\nexport KEYHOLE_EXTERNAL_PORT0=50008\n"
+        "export KEYHOLE_PORT1=50009\nexport KEYHOLE_GATEWAY1=203.0.113.101\nexport KEYHOLE_EXTERNAL_PORT1=50008\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"port": "1;id"}, {"gateway": "$(id)"}, {"gateway": "a.example"}, {"external-port": None}, {"index": 1}]
+)
+def test_an_answer_with_anything_else_in_it_is_never_evaluated(changes: dict[str, object]) -> None:
+    with pytest.raises((Refusal, ValueError, TypeError)):
+        as_shell(json.dumps({"services": [service(**changes)]}), 1)
+
+
+def test_the_client_is_written_for_python_3_6_and_imports_nothing_but_its_library() -> None:
+    tree = ast.parse(SOURCE, feature_version=(3, 6))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    standard = "collections.abc hashlib hmac http.client ipaddress json os random re sys time typing"
+    assert imported == set(standard.split())
+    assert "removeprefix" not in SOURCE
+    assert "from __future__ import annotations" not in SOURCE, "that came with 3.7"
+
+
+def test_annotations_that_3_6_cannot_evaluate_are_quoted() -> None:
+    """``list[str]`` came with 3.9: evaluated in 3.6 it would end the job before its first line."""
+    functions = [node for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.FunctionDef)]
+    annotations = [node.returns for node in functions] + [
+        arg.annotation for node in functions for arg in node.args.args
+    ]
+
+    assert annotations
+    assert all(annotation is None or isinstance(annotation, ast.Name | ast.Constant) for annotation in annotations)
+
+
+def test_the_lines_around_the_client_cannot_be_ended_by_it() -> None:
+    assert not any(line in {"BWVISU_CLIENT_ENDS", "BWVISU_CALL_ENDS"} for line in SOURCE.splitlines())

@@ -1,0 +1,1 @@
+"""Claims about the etcd client that need no etcd."""
