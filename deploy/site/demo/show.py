@@ -1,6 +1,7 @@
 """The command: makes what is missing, tells the story, and leaves the machine as it was."""
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from deploy.site.demo.screen import claim, commands, headline, say
 from deploy.site.demo.session import Session
 from deploy.site.demo.story import Story, link_of
 from deploy.site.demo.timeline import PREFIX, Timeline
+from deploy.site.errors import SiteError
 from deploy.site.layout import NODES
 from deploy.site.lock import is_site
 from deploy.site.machine import CHECKOUT
@@ -31,7 +33,7 @@ def show(site: Site, *, keep: bool) -> None:
     """
     began = time.monotonic()
     machine.require_root()
-    with _signals_unwind(), ExitStack() as undo:
+    with _one_sentence(), _signals_unwind(), ExitStack() as undo:
         made = _make_site(site, undo)
         daemons = BackgroundDaemons(site)
         missing = sorted(daemons.missing())
@@ -83,6 +85,15 @@ def _stop(daemons: BackgroundDaemons, started: Sequence[str]) -> None:
     if started:
         daemons.take_down(started)
         claim(not set(started) & daemons.find().keys(), f"Stopped: {', '.join(started)}.")
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Speak of a program that hangs as of everything else that is not so."""
+    try:
+        yield
+    except subprocess.TimeoutExpired as error:
+        raise SiteError(f"no answer within {error.timeout:.0f} s: {' '.join(map(str, error.cmd[-4:]))}") from error
 
 
 @contextmanager

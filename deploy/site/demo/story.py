@@ -139,7 +139,7 @@ class Story:
     def abandon(self) -> None:
         """Delete what a story cut short left behind; that it never got as far as a wish is fine."""
         for job in self._left:
-            self.daemons.cli("delete", job, "--wait")
+            self.daemons.cli("delete", job, "--wait", "--timeout-s", "20")
             say(f"{job}: {'is still being deleted' if self._about(job) else 'deleted, or never wished for'}.")
 
     def _bwvisu(self, *words: str) -> str:
