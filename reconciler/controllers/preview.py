@@ -89,7 +89,7 @@ class Previewer:
             log.warning("slurm_not_seen", message=str(error))
         for name, gateway in self.hands.gateways.items():
             try:
-                sight.in_force[name] = await gateway.read()
+                sight.read_back(name, await gateway.read())
             except Retryable as error:
                 log.warning("gateway_not_seen", gateway=name, message=str(error))
         return sight

@@ -1,7 +1,8 @@
 """A port lease: which job owns which port of which gateway, and where the port leads."""
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -29,6 +30,8 @@ class Lease(Value):
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address
+    sources: tuple[IPv4Network, ...] = ()
+    """Who may connect; empty: everyone."""
     leased: Moment
     quarantine_ends: Moment | None = None
     """Set on release: the port is closed from then on, and may not be leased again before this moment."""
@@ -46,8 +49,26 @@ class Route:
     port: int
     target_ip: str
     target_port: int
+    sources: tuple[str, ...] = ()
+    """The IPv4 networks that may use it, as `canonical` gives them; empty: everyone."""
 
     @classmethod
     def of(cls, lease: Lease) -> "Route":
         """Return the route that an open lease stands for."""
-        return cls(port=lease.port, target_ip=str(lease.target_ip), target_port=lease.port)
+        return cls(lease.port, str(lease.target_ip), lease.port, canonical(lease.sources))
+
+    @property
+    def way(self) -> "Route":
+        """Where it leads, whoever may use it."""
+        return replace(self, sources=()) if self.sources else self
+
+
+def canonical(sources: Iterable[IPv4Network]) -> tuple[str, ...]:
+    """Return the same addresses in the fewest networks, in order; empty where they are all there are."""
+    networks = [str(network) for network in collapse_addresses(sources)]
+    return () if networks == ["0.0.0.0/0"] else tuple(networks)
+
+
+def canonical_text(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return `canonical` of networks in any notation."""
+    return canonical(IPv4Network(source) for source in sources)
