@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import JOB_ID_PATTERN, Moment, Value
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Network, Value
 
 
 class Lease(Value):
@@ -30,7 +30,7 @@ class Lease(Value):
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address
-    sources: tuple[IPv4Network, ...] = ()
+    sources: tuple[Network, ...] = ()
     """Who may connect; empty: everyone."""
     leased: Moment
     quarantine_ends: Moment | None = None

@@ -4,11 +4,13 @@ Forward, in this order: submit, wait for the start, lease ports, see the applica
 close the ports, cancel, and forget the keys only when every effect is confirmed gone (I5).
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Decision,
     Forget,
     Hindrance,
@@ -43,7 +45,20 @@ def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits, now)
     decision = _next_step(seen, view, limits, now)
-    return _hold(decision, seen, view, now) if seen.paused else decision
+    return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
+
+
+def _with_sources(decision: Decision, seen: Seen) -> Decision:
+    """Return the decision, first of all that open ports are for whom the wish says, whatever Slurm shows (I5)."""
+    released = {
+        lease.port for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases
+    }
+    leases = (link.lease for link in seen.links if not link.lease.released and link.lease.port not in released)
+    outdated = tuple(lease for lease in leases if lease.sources != seen.wish.spec.allow_from)
+    if not outdated:
+        return decision
+    change = ChangeSources(outdated, seen.wish.spec.allow_from)
+    return replace(decision, reason="SourcesChanged", actions=(change, *decision.actions))
 
 
 def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.base import SlurmId
-from reconciler.model.decision import Action, Cancel, Forget, LeasePorts, Limits, Link, ReleaseLeases, Seen, Submit
+from reconciler.model.decision import (
+    Action,
+    Cancel,
+    ChangeSources,
+    Forget,
+    LeasePorts,
+    Limits,
+    Link,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Mark, QueueListing, QueueRow, Stage
 from reconciler.model.report import Phase, Report
@@ -62,6 +73,8 @@ class Cluster:
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case ChangeSources(leases, sources):
+                self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):
                 released = {x.index: x.model_copy(update={"quarantine_ends": self.now}) for x in leases}
                 self.leases |= released
