@@ -93,11 +93,12 @@ class Network:
         """Return an environment in which iptables is the wanted one."""
         return {**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}:/usr/sbin:/sbin"}
 
-    def connect(self, port: int) -> socket.socket:
-        """Return a connection from the client to a port of the gateway."""
+    def connect(self, port: int, source: str = CLIENT) -> socket.socket:
+        """Return a connection from one of the client's addresses to a port of the gateway."""
         connection = self.socket("c")
         connection.settimeout(PATIENCE_S)
         try:
+            connection.bind((source, 0))
             connection.connect((GATEWAY, port))
         except OSError:
             connection.close()

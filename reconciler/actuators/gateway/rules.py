@@ -148,9 +148,13 @@ class _Writer:
         return (self._accept(route, source) for source in route.sources or (None,))
 
     def _accept(self, route: Route, source: str | None) -> Rule:
+        """Write a single address without its mask.
+
+        iptables 1.8.9 prints ``a/32`` as ``a``, and then does not find it when ``a`` is to be deleted.
+        """
         bucket = self.settings.bucket(route.port)
         flow = (
-            *(("--ctorigsrc", source) if source is not None else ()),
+            *(("--ctorigsrc", source.removesuffix("/32")) if source is not None else ()),
             "--ctreplsrc",
             route.target_ip,
             "--ctorigdstport",
