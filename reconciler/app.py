@@ -53,7 +53,8 @@ AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
 
 def utc_now() -> datetime:
     """Return the time; the only clock that decisions see."""
-    return datetime.now(UTC)
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as etcd keeps it: what is read back is equal
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ class Controller:
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
         yield Worker("orphan", queues.orphans, orphans.reconcile, timeout_s), 1
-        yield Worker("listing", queues.listings, listings.reconcile, timeout_s), 1
-        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s), gateways
-        yield Worker("health", queues.health, health.reconcile, timeout_s), gateways
+        yield Worker("listing", queues.listings, listings.reconcile, timeout_s, parks=False), 1
+        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s, parks=False), gateways
+        yield Worker("health", queues.health, health.reconcile, timeout_s, parks=False), gateways
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1

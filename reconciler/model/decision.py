@@ -69,6 +69,11 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """List Slurm at once: something says that the last listing is behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Run scancel for exactly this Slurm job."""
 
@@ -96,7 +101,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Cancel | LeasePorts | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | LeasePorts | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def test_a_delete_with_its_gateway_cut_off_is_not_forgotten_and_ends_when_healed
     with broken(lambda: portal.site.partition(gateway), lambda: portal.site.heal(gateway)):
         portal.delete(job)
         wait_until(lambda: living(slurm_jobs(portal.site, job)) == [], "its Slurm job is cancelled all the same")
-        [claim] = [claim for claim in portal.report(job).conditions if claim.type == "Closed"]
+        [claim] = [claim for claim in portal.report(job).conditions if claim.type == "Removed"]
         assert (claim.status, f"{gateway_name(gateway)} port {link.port}" in claim.message) == ("False", True)
         assert rules(portal.site, link.port) != []
     took_s = seconds_until(lambda: portal.is_gone(job), "the job is gone", patience_s=60)

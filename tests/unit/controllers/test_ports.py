@@ -75,7 +75,7 @@ async def test_a_port_on_which_something_listens_is_skipped(small: Site) -> None
 
 async def test_a_port_that_is_taken_on_any_node_of_the_job_is_skipped(small: Site) -> None:
     small.gateway.listen("10.101.0.2", FIRST_PORT)
-    await small.running(JOB)
+    await small.running(JOB, nodes=("c1", "c2"))
     await small.ask_for_ports(JOB, nodes=("c1", "c2"))
     await small.until(lambda: leased(small, JOB), {SECOND_PORT})
 
