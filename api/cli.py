@@ -60,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     delete = commands.add_parser("delete", help="say that nobody wants a job any more")
     delete.add_argument("id")
     delete.add_argument("--wait", action="store_true", help="return when it is gone")
+    delete.add_argument("--force", action="store_true", help="do not wait until ports and Slurm job are gone")
+    for word in ("pause", "resume"):
+        pause = commands.add_parser(word, help=f"{word} the controller's work on one job, or on all")
+        pause.add_argument("id", nargs="?", help="leave it out for the whole controller")
+        pause.add_argument("--reason", default="by hand", help="why the whole controller is paused or resumed")
     wait = commands.add_parser("wait", help="return when a job is in a phase")
     wait.add_argument("id")
     wait.add_argument("--phase", type=Phase, default=Phase.AVAILABLE, metavar="|".join(Phase))
@@ -107,17 +112,27 @@ async def _remote(options: argparse.Namespace, environment: Mapping[str, str]) -
                 return _one(await client.job(options.id))
             case "delete":
                 return await _delete(client, options)
+            case "pause" | "resume":
+                return await _pause(client, options)
             case _:
                 async with asyncio.timeout(options.timeout_s):
                     return _one(await client.wait_phase(options.id, options.phase))
 
 
 async def _delete(client: Client, options: argparse.Namespace) -> Outcome:
-    deleted = await client.delete(options.id)
+    deleted = await client.delete(options.id, force=options.force)
     if options.wait:
         async with asyncio.timeout(options.timeout_s):
             await client.wait_gone(options.id)
     return Outcome(deleted, [f"{options.id}  {'gone' if options.wait else 'being removed'}"])
+
+
+async def _pause(client: Client, options: argparse.Namespace) -> Outcome:
+    paused = options.command == "pause"
+    if options.id is not None:
+        return _one(await client.pause(options.id, paused=paused))
+    switch = await client.pause_controller(options.reason, paused=paused)
+    return Outcome(switch, [f"the controller is {'paused' if paused else 'at work'}"])
 
 
 def _portal(options: argparse.Namespace, environment: Mapping[str, str]) -> Portal:

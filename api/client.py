@@ -65,9 +65,17 @@ class Client:
         """
         return await self._ask("GET", f"/v1/jobs/{job}")
 
-    async def delete(self, job: str) -> JsonObject:
-        """Say that nobody wants this job any more, and return it."""
-        return await self._ask("DELETE", f"/v1/jobs/{job}")
+    async def delete(self, job: str, *, force: bool = False) -> JsonObject:
+        """Say that nobody wants this job any more, and return it; by force its effects are not waited for."""
+        return await self._ask("DELETE", f"/v1/jobs/{job}" + ("?force=true" if force else ""))
+
+    async def pause(self, job: str, *, paused: bool) -> JsonObject:
+        """Let the controller change nothing about a job, or let it go on; return the job."""
+        return await self._ask("PATCH", f"/v1/jobs/{job}", {"paused": paused})
+
+    async def pause_controller(self, reason: str, *, paused: bool) -> JsonObject:
+        """Let the controller change nothing at all, or let it go on; return the switch."""
+        return await self._ask("PUT", "/v1/controller", {"paused": paused, "reason": reason})
 
     async def wait_phase(self, job: str, phase: Phase) -> JsonObject:
         """Return the job as soon as it is in this phase or past it; for how long is the caller's limit.

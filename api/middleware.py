@@ -64,13 +64,22 @@ async def say_problems(request: web.Request, handler: Answer) -> web.StreamRespo
     return response(said, request.path, _request_id())
 
 
+CALLER = web.RequestKey("caller", str)
+
+
 @web.middleware
 async def know_caller(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Let pass only who has a name and its password."""
     if request.path not in OPEN_ROUTES:
-        doorkeeper = request.app[DOORKEEPER]
-        bind_contextvars(credential=await doorkeeper.name_of(request.headers.get("Authorization", "")))
+        name = await request.app[DOORKEEPER].name_of(request.headers.get("Authorization", ""))
+        request[CALLER] = name
+        bind_contextvars(credential=name)
     return await handler(request)
+
+
+def caller(request: web.Request) -> str:
+    """Return the name of the credential behind a request that was let pass."""
+    return request[CALLER]
 
 
 def _of_http(error: web.HTTPException) -> Problem:

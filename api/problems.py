@@ -8,6 +8,7 @@ from aiohttp import web
 
 KINDS: Mapping[str, tuple[int, str]] = {
     "json-malformed": (400, "The body is not the JSON it should be"),
+    "query-wrong": (400, "A parameter of the address is wrong"),
     "credentials-wrong": (401, "Name and password are missing or wrong"),
     "keyhole-refused": (403, "The keyhole does not open"),
     "user-forbidden": (403, "This user may not run jobs"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import keyhole, v1
+from api import keyhole, switch, v1
 
 
 class Route(NamedTuple):
@@ -20,7 +20,10 @@ PORTAL = (
     Route("POST", "/v1/jobs", v1.submit),
     Route("GET", "/v1/jobs", v1.list_jobs),
     Route("GET", "/v1/jobs/{job}", v1.show),
+    Route("PATCH", "/v1/jobs/{job}", v1.change),
     Route("DELETE", "/v1/jobs/{job}", v1.delete),
+    Route("GET", "/v1/controller", switch.show),
+    Route("PUT", "/v1/controller", switch.turn),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )

@@ -25,6 +25,12 @@ class JobRequest(JobSpec):
         return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})
 
 
+class JobChange(Value):
+    """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
+
+    paused: bool
+
+
 class PortsRequest(Value):
     """``POST /keyhole/v1/jobs/<id>/forwards``: a running job asks for ports."""
 
@@ -38,7 +44,7 @@ class PortsRequest(Value):
 
 def job(wish: Wish, report: Report | None) -> JsonObject:
     """Return a job as ``/v1`` shows it; before the first report it is pending since its creation."""
-    shown = _plain(wish)
+    shown = plain(wish)
     del shown["schema-version"]
     shown["status"] = _status(wish, report)
     return shown
@@ -62,11 +68,12 @@ def ports(services: Sequence[Service]) -> JsonObject:
 def _status(wish: Wish, report: Report | None) -> JsonObject:
     if report is None:
         report = Report(id=wish.id, observed_generation=0, phase=Phase.PENDING, since=wish.created)
-    status = _plain(report)
+    status = plain(report)
     del status["schema-version"], status["id"]
     return status
 
 
-def _plain(value: Value) -> JsonObject:
+def plain(value: Value) -> JsonObject:
+    """Return a value as the JSON object it is in etcd, fields that are not set left out."""
     plain = json.loads(value.model_dump_json(by_alias=True, exclude_none=True))
     return dict(plain)

@@ -3,17 +3,21 @@
 import json
 import re
 
+import structlog
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from api import findings, schemas, users, wishes
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
+from api.middleware import caller
 from api.problems import Problem
 from api.schemas import JobRequest
 from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.report import Report
-from reconciler.model.wish import Wish
+from reconciler.model.wish import Force, Wish
+
+log = structlog.get_logger()
 
 
 async def submit(request: web.Request) -> web.Response:
@@ -45,11 +49,32 @@ async def show(request: web.Request) -> web.Response:
     return _job(wish, await wishes.report(desk, job), status=200)
 
 
-async def delete(request: web.Request) -> web.Response:
-    """``DELETE /v1/jobs/<id>``: nobody wants it any more; again is the same answer, until it is gone."""
+async def change(request: web.Request) -> web.Response:
+    """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or let it go on."""
     desk, job = request.app[DESK], _job_id(request)
-    wish = await wishes.delete(desk, job)
+    asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
+    wish = await wishes.change(desk, job, lambda wish: wishes.paused(wish, asked.paused))
+    return _job(wish, await wishes.report(desk, job), status=200)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """``DELETE /v1/jobs/<id>``: nobody wants it any more; again is the same answer, until it is gone.
+
+    With ``?force=true`` its keys go although an effect may be left; who asked is kept and logged.
+    """
+    desk, job = request.app[DESK], _job_id(request)
+    force = Force(by=caller(request), asked=desk.now()) if _forces(request) else None
+    wish = await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), force))
+    if force is not None:
+        log.warning("delete_forced", job=job, by=force.by)
     return _job(wish, await wishes.report(desk, job), status=202)
+
+
+def _forces(request: web.Request) -> bool:
+    value = request.query.get("force", "false")
+    if value not in {"true", "false"} or set(request.query) - {"force"}:
+        raise Problem("query-wrong", "The only parameter is force, and it is true or false.")
+    return value == "true"
 
 
 async def healthz(_request: web.Request) -> web.Response:

@@ -1,8 +1,9 @@
 """Writes and reads wishes: each write is one transaction that holds only if nobody wrote in between."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from api.desk import Desk
 from api.problems import Problem
@@ -10,7 +11,7 @@ from api.schemas import JobRequest
 from reconciler.errors import Conflict, Unreadable
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
-from reconciler.model.wish import Wish
+from reconciler.model.wish import Force, Wish
 from reconciler.store.codec import decode, encode
 from reconciler.store.kv import Entry, Put, Revision, Unchanged
 
@@ -67,23 +68,37 @@ async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
     raise busy()
 
 
-async def delete(desk: Desk, job: JobId) -> Wish:
-    """Mark a wish as deleted, once; what hangs on it is the controller's to remove.
+async def change(desk: Desk, job: JobId, amend: Callable[[Wish], Wish]) -> Wish:
+    """Write a wish anew, one generation later; nothing is written where `amend` returns it as it is.
 
     Raises:
         Problem: there is no such wish.
     """
     for _ in range(ATTEMPTS):
         entry, wish = await find(desk, job)
-        if wish.deleted is not None:
+        amended = amend(wish)
+        if amended == wish:
             return wish
-        changed = wish.model_copy(update={"deleted": desk.now(), "generation": wish.generation + 1})
+        changed = amended.model_copy(update={"generation": wish.generation + 1})
         try:
             await desk.store.commit([Unchanged(entry.key, entry.mod_revision)], [Put(entry.key, encode(changed))])
         except Conflict:
             continue
         return changed
     raise busy()
+
+
+def deleted(wish: Wish, now: datetime, force: Force | None) -> Wish:
+    """Return the wish marked as deleted, once; what hangs on it is the controller's to remove.
+
+    Force is kept from the first who used it.
+    """
+    return wish.model_copy(update={"deleted": wish.deleted or now, "force": wish.force or force})
+
+
+def paused(wish: Wish, value: bool) -> Wish:
+    """Return the wish with its pause as given."""
+    return wish.model_copy(update={"spec": wish.spec.model_copy(update={"paused": value})})
 
 
 async def find(desk: Desk, job: JobId) -> tuple[Entry, Wish]:

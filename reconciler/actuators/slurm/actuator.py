@@ -30,7 +30,9 @@ SECOND_LOOK_LIMIT_S = 2.0
 class Runner(Protocol):
     """What is needed of a node: `reconciler.actuators.ssh.Node`."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in logs, reports and messages."""
 
     async def run(self, command: Command, *, timeout_s: float) -> Finished:
         """Return what the command said once it ended."""

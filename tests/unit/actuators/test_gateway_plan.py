@@ -108,6 +108,29 @@ def test_any_one_rule_lost_doubled_or_edited_is_put_right(routes: frozenset[Rout
     assert plan(look(iptables), routes, SETTINGS) == ()
     assert in_force(look(iptables), SETTINGS) == routes
     assert sorted(foreign_rules(iptables)) == sorted(FOREIGN)
+    assert_whole(iptables, routes)
+
+
+def assert_whole(iptables: FakeIptables, routes: frozenset[Route]) -> None:
+    """Compare with tables made from nothing: no rule more, none less, and the two that have a place are in it."""
+    fresh = with_foreign_rules()
+    settle(fresh, routes)
+    for table, chains in fresh.tables.items():
+        assert {name: sorted(rules) for name, rules in chains.items()} == {
+            name: sorted(rules) for name, rules in iptables.tables[table].items()
+        }
+    assert iptables.tables["filter"]["BWV-main-FWD"][-1][-1] == "tcp-reset"
+    assert iptables.tables["filter"]["FORWARD"][0][-1] == "BWV-main-FWD"
+
+
+def test_a_bucket_behind_the_final_reject_is_put_before_it() -> None:
+    """Its routes would all be turned away, though every rule is there."""
+    iptables = with_foreign_rules()
+    settle(iptables, frozenset({TO_1}))
+    iptables.tables["filter"]["BWV-main-FWD"].reverse()
+    assert in_force(look(iptables), SETTINGS) == frozenset()
+    settle(iptables, frozenset({TO_1}))
+    assert_whole(iptables, frozenset({TO_1}))
 
 
 @pytest.mark.parametrize("damage", ["FORWARD", "BWV-main-FWD", "BWV-main-F0"])

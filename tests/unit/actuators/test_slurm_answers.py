@@ -50,6 +50,7 @@ def test_a_waiting_jobs_estimates_are_left_out() -> None:
         pytest.param(Finished(0, a_row() + f"{NONCE} squeue ended 0", ""), id="cut in the end marker"),
         pytest.param(Finished(0, a_row() + "x squeue ended 0\n", ""), id="another call's end marker"),
         pytest.param(Finished(0, f"{NONCE} squeue ended 0\n" + a_row(), ""), id="something after the end"),
+        pytest.param(Finished(0, f"{NONCE} squeue ended 0\nhalf a", ""), id="something without an end after the end"),
         pytest.param(Finished(0, "", ""), id="nothing"),
         pytest.param(Finished(124, a_row(), ""), id="stopped by timeout"),
     ],

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncssh
@@ -13,64 +12,9 @@ from reconciler.actuators.command import Command
 from reconciler.actuators.ssh import OUTPUT_LIMIT_BYTES, Address, Node
 from reconciler.config import Ssh
 from reconciler.errors import UnexpectedOutput, Unreachable
-from tests.unit.actuators.relay import Relay
+from tests.fakes.sshd import HOST_KEY, OUR_KEY, Process, Relay, sshd
 
-Process = asyncssh.SSHServerProcess[str]
-HOST_KEY, OTHER_HOST_KEY, OUR_KEY, OTHER_KEY = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(4))
-
-
-@dataclass
-class Sshd:
-    """An ssh server in this process that hands each command to a function."""
-
-    answer: Callable[[Process], Awaitable[None]]
-    port: int = 0
-    connections: int = 0
-    commands: list[str] = field(default_factory=list)
-    at_once: int = 0
-    at_once_max: int = 0
-    opens_sessions: asyncio.Event = field(default_factory=asyncio.Event)
-    live: list[asyncssh.SSHServerConnection] = field(default_factory=list)
-
-    async def serve(self, process: Process) -> None:
-        """Answer one command."""
-        self.commands.append(process.command or "")
-        self.at_once += 1
-        self.at_once_max = max(self.at_once_max, self.at_once)
-        try:
-            await self.answer(process)
-        finally:
-            self.at_once -= 1
-
-
-class _Server(asyncssh.SSHServer):
-    def __init__(self, sshd: Sshd) -> None:
-        self._sshd = sshd
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._sshd.connections += 1
-        self._sshd.live.append(conn)
-
-
-@contextlib.asynccontextmanager
-async def sshd(answer: Callable[[Process], Awaitable[None]]) -> AsyncIterator[Sshd]:
-    server = Sshd(answer)
-    acceptor = await asyncssh.create_server(
-        lambda: _Server(server),
-        "127.0.0.1",
-        0,
-        server_host_keys=[HOST_KEY],
-        authorized_client_keys=asyncssh.import_authorized_keys(OUR_KEY.export_public_key().decode()),
-        process_factory=server.serve,
-    )
-    server.port = acceptor.get_port()
-    try:
-        yield server
-    finally:
-        acceptor.close()
-        for connection in server.live:
-            connection.abort()
-        await acceptor.wait_closed()
+OTHER_HOST_KEY, OTHER_KEY = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
 
 
 def settings(

@@ -67,8 +67,6 @@ async def test_submit_makes_the_wish_that_its_options_say(
             "on-node-failure": "requeue",
             "paused": False,
             "resources": {"nodes": 2, "memory-mib": 512},
-            "on-node-failure": "requeue",
-            "paused": False,
         }
     )
 
