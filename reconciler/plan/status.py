@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
+from reconciler.model.wish import Wish
 from reconciler.plan.slurm import SlurmView, Standing
 
 Truth = Literal["True", "False", "Unknown"]
@@ -38,6 +39,11 @@ def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
         services=_services(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=(*conditions, *(trouble if phase is not Phase.FINISHED else ())),
     )
+
+
+def first(wish: Wish, now: datetime) -> Report:
+    """Return the report of a job of which nothing has happened yet."""
+    return Report(id=wish.id, observed_generation=wish.generation, phase=Phase.PENDING, since=now)
 
 
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:

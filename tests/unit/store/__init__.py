@@ -1,1 +1,1 @@
-"""Claims about the etcd client that need no etcd."""
+"""The store's parts that need no etcd: client, informer, election, fence, codec."""

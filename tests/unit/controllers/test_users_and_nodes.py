@@ -1,0 +1,93 @@
+"""Questions about users are answered once; what a node is good for is written when it changes."""
+
+import asyncio
+
+import pytest
+
+from reconciler.model.report import NodeReport, UserAnswer
+from reconciler.model.wish import UserQuestion
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import Changed, Put
+from tests.unit.controllers.site import Site, now
+
+pytestmark = pytest.mark.looptime
+
+
+async def ask(site: Site, user: str) -> None:
+    """Ask as the API does: the question goes by itself after a while."""
+    question = UserQuestion(user=user, asked=now())
+    etcd_lease = await site.store.grant(60)
+    await site.store.commit((), (Put(site.keys.question(user), encode(question), etcd_lease),))
+
+
+async def answer(site: Site, user: str) -> UserAnswer | None:
+    """Return what the controller says."""
+    entry = await site.store.get(site.keys.answer(user))
+    return decode(UserAnswer, entry) if entry is not None else None
+
+
+async def writes(site: Site, prefix: str, after: int) -> int:
+    """Count what was ever written below a prefix later than a revision."""
+    changes = site.store._state.since(after, prefix)  # type: ignore[arg-type]  # noqa: SLF001 - the fake's own history
+    return sum(1 for change in changes if isinstance(change, Changed))
+
+
+@pytest.mark.parametrize(("user", "uid"), [("bob", 2001), ("eve", None)])
+async def test_a_question_about_a_user_is_answered(site: Site, user: str, uid: int | None) -> None:
+    await ask(site, user)
+    await asyncio.sleep(5)
+    answered = await answer(site, user)
+    assert answered is not None
+    assert answered.uid == uid
+
+
+async def test_a_question_is_answered_once_however_late_the_answer_is_seen(site: Site) -> None:
+    """Two instances of the API may ask at the same moment, and a watch may be behind."""
+    await asyncio.sleep(5)
+    revision = site.store.revision
+    site.store.hold_watches()
+    await ask(site, "bob")
+    site.store.release_watches()
+    await asyncio.sleep(0)
+    for _ in range(5):
+        await ask(site, "bob")
+    await asyncio.sleep(60)
+    assert await writes(site, site.keys.answer("bob"), revision) == 1
+
+
+async def test_a_question_waits_for_a_command_node_and_is_not_answered_by_its_silence(site: Site) -> None:
+    await asyncio.sleep(5)
+    site.set_slurm(down=True)
+    await ask(site, "bob")
+    await asyncio.sleep(40)
+    assert await answer(site, "bob") is None
+    site.set_slurm(down=False)
+    await asyncio.sleep(10)
+    assert await answer(site, "bob") is not None
+
+
+async def test_an_answer_goes_by_itself_and_a_new_question_is_answered_anew(site: Site) -> None:
+    await ask(site, "bob")
+    await asyncio.sleep(400)
+    assert await answer(site, "bob") is None
+    await ask(site, "bob")
+    await asyncio.sleep(5)
+    assert await answer(site, "bob") is not None
+
+
+async def test_every_node_is_reported_once_while_nothing_changes(site: Site) -> None:
+    await asyncio.sleep(1000)
+    nodes = len(site.gateways) + len(site.slurm.node_names)
+    assert await writes(site, f"{site.config.etcd.prefix}/observed/", 1) == nodes
+
+
+async def test_a_dead_command_node_is_reported_with_its_reason_and_well_again_afterwards(site: Site) -> None:
+    await asyncio.sleep(5)
+    key = site.keys.command_node("command-1")
+    for down, reason in ((True, "no answer in time"), (False, "Answers.")):
+        site.set_slurm(down=down)
+        await asyncio.sleep(30)
+        entry = await site.store.get(key)
+        assert entry is not None
+        report = decode(NodeReport, entry)
+        assert (report.healthy, report.reason) == (not down, reason)
