@@ -20,7 +20,7 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
     job = JobId(wish.id)
     report, forward = world.reports.get(job), world.forwards.get(job)
     if report is not None and report.value.phase is not Phase.FINISHED:
-        for service in report.value.services:  # a parked lease is still the job's: without it nothing is decided
+        for service in report.value.services:  # a lease that cannot be read is still the job's
             world.leases.get(lease_name(service.gateway, service.external_port))
     return Seen(
         wish=wish,

@@ -126,15 +126,6 @@ class _Pass:
         await self._say_what_hinders(decision.hindrance)
         return None
 
-    async def _prepare(self) -> bool:
-        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
-        try:
-            self._submission = await self._c.scripts.submission(self._wish.value)
-        except Terminal as error:
-            await self._end(error)
-            return False
-        return True
-
     async def _say_what_hinders(self, hindrance: Hindrance | None) -> None:
         if self._report is None:
             return
@@ -143,9 +134,22 @@ class _Pass:
         else:
             await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
 
+    async def _prepare(self) -> bool:
+        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
+        try:
+            self._submission = await self._c.scripts.submission(self._wish.value)
+        except Retryable as error:
+            await self._hinder(error)
+            raise
+        except Terminal as error:
+            await self._end(error)
+            return False
+        return True
+
     async def _hinder(self, error: Exception) -> None:
-        if self._report is not None:
-            await self._write(status.hindered(self._report, type(error).__name__, str(error), self._c.now()))
+        now = self._c.now()
+        report = self._report or status.first(self._wish.value, now)
+        await self._write(status.hindered(report, type(error).__name__, str(error), now))
 
     async def _end(self, error: Terminal) -> None:
         """Finish a job that was certainly not submitted and never can be."""

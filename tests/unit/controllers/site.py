@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -143,6 +143,16 @@ class Site:
         """Return what is reported of a gateway."""
         entry = await self.store.get(self.keys.gateway(GatewayName(name)))
         return decode(NodeReport, entry) if entry is not None else None
+
+    async def writes(self, prefix: str) -> int:
+        """Count the changes below a prefix, ever."""
+        count = 0
+        async with aclosing(self.store.watch(prefix, Revision(1))) as batches:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    async for batch in batches:
+                        count += len(batch.changes)
+        return count
 
     # The cluster
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reconciler.errors import Refused, UnexpectedOutput
+from reconciler.errors import Refused, UnexpectedOutput, Unreachable
 from reconciler.model.report import Phase
 from tests.unit.controllers.site import Site
 
@@ -108,6 +108,17 @@ async def test_a_controller_that_starts_while_slurm_is_silent_says_so_in_a_new_r
     await asyncio.sleep(20)
     assert await reason(site, "Progressing") is not None
     site.set_slurm(down=False)
+    await site.until_phase(JOB, Phase.SUBMITTED)
+    assert await reason(site, "Progressing") is None
+
+
+async def test_a_wish_whose_user_cannot_be_looked_up_says_so_and_is_submitted_once_he_can(site: Site) -> None:
+    """Nothing was reported of such a job: the script is made before the first report is written."""
+    for _ in range(8):
+        site.slurm.fail_next("account", Unreachable("getent did not answer"))
+    await site.wish(JOB)
+    await site.until(lambda: reason(site, "Progressing"), "Unreachable", within_s=5)
+    assert await site.phase(JOB) is Phase.PENDING
     await site.until_phase(JOB, Phase.SUBMITTED)
     assert await reason(site, "Progressing") is None
 

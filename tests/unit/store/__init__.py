@@ -1,1 +1,1 @@
-"""The store's parts that need no etcd: client, informer, election, fence, codec."""
+"""The store's parts that need no etcd: informer, election, fence, codec, and what the client decides by itself."""

@@ -45,9 +45,11 @@ class Scripted(MemoryStore):
 async def informing(store: MemoryStore) -> AsyncGenerator[tuple[Informer, Told], None]:
     """Run an informer over all keys below ``/a/`` and note what it tells."""
     told: Told = []
-    informer = Informer(
-        store, "/a/", lambda key, entry: told.append((key, entry.value if entry else None)), lambda: 0.5
-    )
+
+    def tell(key: str, entry: Entry | None) -> None:
+        told.append((key, entry.value if entry is not None else None))
+
+    informer = Informer(store, "/a/", tell, lambda: 0.5)
     task = asyncio.create_task(informer.run())
     try:
         yield informer, told
