@@ -207,6 +207,17 @@ def test_a_deleted_job_is_not_forgotten_while_its_port_may_be_open(live: bool | 
     assert plan(seen, LIMITS, at(3)).actions == ()
 
 
+@pytest.mark.parametrize("live", [True, None])
+def test_a_deleted_job_names_the_port_that_is_not_confirmed_closed(live: bool | None) -> None:
+    """With its gateway cut off the report said "0 of 1 ports leased, rules of 0 in force", while the rule still was."""
+    links = (link(released=True, live=live),)
+    seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
+    conditions = {c.type: c for c in plan(seen, LIMITS, at(60)).report.conditions}
+    assert "Forwarded" not in conditions
+    assert (conditions["Closed"].status, conditions["Closed"].reason) == ("False", "NotConfirmed")
+    assert f"gateway-1 port {links[0].lease.port}" in conditions["Closed"].message
+
+
 @pytest.mark.invariant("I5")
 @pytest.mark.parametrize("stage", [Stage.ENDING])
 def test_a_deleted_job_is_not_forgotten_while_slurm_still_ends_it(stage: Stage) -> None:
