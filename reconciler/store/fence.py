@@ -34,6 +34,10 @@ RETRIES_PER_RENEWAL = 5
 """A renewal that failed is tried again after this fraction of the time between two: etcd may change its leader."""
 
 
+RESIGN_TIMEOUT_S = 1.0
+"""The lease ends by itself soon enough."""
+
+
 class Deposed(ReconcilerError):
     """The leader's etcd lease could not be renewed in time: stop, another one may act already."""
 
@@ -160,6 +164,12 @@ class Election:
         return True
 
     async def resign(self) -> None:
-        """Give the leadership up at once, so that a standby need not wait for the lease to end."""
-        with contextlib.suppress(Retryable):
-            await self._store.revoke(self._etcd_lease)
+        """Give the leadership up at once, so that a standby need not wait for the lease to end.
+
+        Whoever was deposed has nothing to give up, and an etcd that does not answer is not waited for.
+        """
+        if not self._etcd_lease:
+            return
+        with contextlib.suppress(Retryable, TimeoutError):
+            async with asyncio.timeout(RESIGN_TIMEOUT_S):
+                await self._store.revoke(self._etcd_lease)

@@ -1,13 +1,10 @@
 """The plan of a job, case by case."""
 
-from dataclasses import replace
-
 import pytest
 
-from reconciler.model.decision import Action, Cancel, Forget, LeasePorts, Look, Missing, ReleaseLeases, Seen, Submit
-from reconciler.model.queue import QueueRow, Stage
-from reconciler.model.report import Phase, Report
-from reconciler.model.wish import Force
+from reconciler.model.decision import Cancel, Forget, LeasePorts, Look, Missing, ReleaseLeases, Seen, Submit
+from reconciler.model.queue import Stage
+from reconciler.model.report import Phase
 from reconciler.plan.job import plan
 from tests.unit.plan.make import LIMITS, T0, at, condition, forward, lease, link, listing, report, row, wish
 
@@ -214,8 +211,8 @@ def test_a_deleted_job_names_the_port_that_is_not_confirmed_closed(live: bool | 
     seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
     conditions = {c.type: c for c in plan(seen, LIMITS, at(60)).report.conditions}
     assert "Forwarded" not in conditions
-    assert (conditions["Closed"].status, conditions["Closed"].reason) == ("False", "NotConfirmed")
-    assert f"gateway-1 port {links[0].lease.port}" in conditions["Closed"].message
+    assert (conditions["Removed"].status, conditions["Removed"].reason) == ("False", "PortsOpen")
+    assert f"gateway-1 port {links[0].lease.port}" in conditions["Removed"].message
 
 
 @pytest.mark.invariant("I5")

@@ -79,5 +79,3 @@ def test_a_removal_says_which_effect_is_still_there() -> None:
     assert condition(open_port, "Removed") == ("False", "PortsOpen")
     alive = Seen(wish(deleted=True), report(Phase.COMPLETING), listing=listing(row(Stage.ENDING)))
     assert condition(alive, "Removed") == ("False", "SlurmJobAlive")
-
-
