@@ -8,7 +8,7 @@ packages_of() {
     case $1 in
     python) echo python3 python3-venv python3-pip ;;
     site) echo python3 slurmctld slurmd slurm-client munge openssh-server openssh-client sudo iptables \
-        netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux procps ;;
+        netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux procps curl ;;
     *) echo "deploy/packages.sh: no group '$1'; there are: python, site" >&2; return 2 ;;
     esac
 }

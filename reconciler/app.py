@@ -43,8 +43,9 @@ from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
-SETTLE_SLACK_S = 10.0
-"""Beyond the limit of the ssh command, for what slurmctld took in and had not yet worked off (its MessageTimeout)."""
+SETTLE_SLACK_S = 12.0
+"""Beyond the limits of the ssh call and of sbatch itself: its SIGKILL comes 2 s late, and slurmctld may take
+its MessageTimeout (10 s by default) to work off what it took in (seconds)."""
 
 
 AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
@@ -83,8 +84,8 @@ class Controller:
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings)
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, utc_now)
-        users = UserController(world, self.store, hands.slurm, utc_now)
-        nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways)
+        users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
+        nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)
         resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
@@ -219,7 +220,8 @@ def _port_settings(config: Config) -> PortSettings:
 
 def _limits(config: Config) -> Limits:
     return Limits(
-        settle_s=config.ssh.command_timeout_s + SETTLE_SLACK_S,
+        submit_s=config.ssh.command_timeout_s,
+        settle_s=config.ssh.command_timeout_s + config.slurm.command_timeout_s + SETTLE_SLACK_S,
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.site import machine
+from deploy.site.demo import show
 from deploy.site.errors import SiteError
 from deploy.site.folder import all_names
 from deploy.site.layout import NODES, STOPPABLE, Options
@@ -67,6 +68,11 @@ def _exec(site: Site, asked: argparse.Namespace) -> int:
     os.execvp(words[0], words)
 
 
+def _demo(site: Site, asked: argparse.Namespace) -> int:
+    show(site, keep=asked.keep)
+    return 0
+
+
 def _list(_: Site, __: argparse.Namespace) -> int:
     for site in map(Site, all_names()):
         healthy = all(seen.healthy for seen in site.status())
@@ -106,6 +112,10 @@ def _done(act: Callable[[Site, argparse.Namespace], None]) -> Callable[[Site, ar
     return run
 
 
+def _takes_keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", action="store_true", help="stop at the link, and leave everything running")
+
+
 COMMANDS = {
     "up": Command("make the site, packages included", _up, _takes_options),
     "down": Command("remove it without a trace", _down),
@@ -131,6 +141,7 @@ COMMANDS = {
         _done(lambda site, asked: site.flush(asked.node)),
         _takes_node,
     ),
+    "demo": Command("show one session from its wish to its end, and check each step", _demo, _takes_keep),
     "list": Command("show the sites of this machine", _list),
 }
 """A new command is one more line here."""

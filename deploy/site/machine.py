@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 """The project's checkout; every node sees it."""
 PROGRAMS = (
     "slurmctld", "slurmd", "sbatch", "munged", "sshd", "ssh-keygen", "sudo", "iptables", "nc", "etcd", "etcdctl",
-    "ip", "unshare", "nsenter", "setpriv", "conntrack",
+    "ip", "unshare", "nsenter", "setpriv", "conntrack", "curl",
 )  # fmt: skip
 """What must be installed before a site can be made."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -41,9 +41,9 @@ def port(node: Node, link: Link) -> str:
 
 
 def _unplug(switch: int, node: Node) -> None:
-    """Remove what the kernel has not yet cleared away of the node's former life."""
-    present = _ports(switch)
-    _ip(switch, [f"link del {port(node, link)}" for link in node.links if port(node, link) in present])
+    """Remove what the kernel has not yet cleared away of the node's former life; it may do so at any moment itself."""
+    names = [port(node, link) for link in node.links]
+    run_in(switch, f"for name in {' '.join(names)}; do ip link del $name 2>/dev/null || :; done")
 
 
 def cut(switch: int, node: Node) -> None:

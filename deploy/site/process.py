@@ -92,6 +92,13 @@ def thaw(first: int, service: str) -> int:
     return len(found)
 
 
+def kill(first: int, service: str) -> int:
+    """End all processes of a service at once; return how many there were."""
+    found = set(service_processes(first, service))
+    _signal(found, signal.SIGKILL)
+    return len(found)
+
+
 def _signal(pids: set[int], number: signal.Signals) -> None:
     for pid in pids:
         try:

@@ -136,6 +136,14 @@ class Site:
         """Let a stopped service go on."""
         self._signal_service(node, service, process.thaw)
 
+    def kill(self, node: str, service: str) -> None:
+        """Let a service crash: SIGKILL to all its processes on the node."""
+        self._signal_service(node, service, process.kill)
+
+    def start(self, node: str, service: str) -> None:
+        """Start a service that was killed, and wait until it answers."""
+        services.start(self._node(node), self._first(node), service, self.folder)
+
     def flush(self, gateway: str) -> None:
         """Remove all rules and chains of a gateway's nat and filter tables."""
         chosen = self._node(gateway)

@@ -9,8 +9,8 @@ from reconciler.actuators.protocols import Applied, Forwarder
 from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World
-from reconciler.errors import Unreadable
+from reconciler.controllers.world import World, lease_name
+from reconciler.errors import Terminal, Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
@@ -33,12 +33,16 @@ class GatewayController:
 
     async def reconcile(self, name: GatewayName) -> float:
         """Read back, mend, read back; return the seconds until the next look."""
-        gateway = self.gateways[name]
+        gateway = self.gateways.get(name)
+        if gateway is None:
+            raise Terminal(f"a lease names the gateway {name!r}, which is not configured")
         if self.world.paused:
             self._see(name, await gateway.read())
             return self.read_back_interval_s
         live = self.sight.in_force.get(name)
-        applied = await gateway.apply(await self._wanted(name, await gateway.read() if live is None else live))
+        wanted = await self._wanted(name, await gateway.read() if live is None else live)
+        self.sight.opening(name, wanted)
+        applied = await gateway.apply(wanted)
         self._log(name, applied)
         self._see(name, applied.routes)
         return self.read_back_interval_s
@@ -56,7 +60,7 @@ class GatewayController:
     async def _may_be_owned(self, name: GatewayName, route: Route) -> bool:
         """Look afresh: a lease is released before it goes, so one that is just gone may be a copy that is behind."""
         try:
-            stored = self.world.leases.get(f"{name}/{route.port:05d}")
+            stored = self.world.leases.get(lease_name(name, route.port))
         except Unreadable:
             return True  # parked: until somebody has looked at it nobody is cut off
         if stored is not None:
@@ -71,7 +75,7 @@ class GatewayController:
 
     def _see(self, name: GatewayName, routes: frozenset[Route]) -> None:
         before = self.sight.in_force.get(name)
-        self.sight.in_force[name] = routes
+        self.sight.read_back(name, routes)
         if before == routes:
             return
         self._forget_answers(name, routes)

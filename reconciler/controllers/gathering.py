@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World
+from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import JobId
 from reconciler.model.decision import Seen
+from reconciler.model.report import Phase
 from reconciler.model.wish import Wish
 
 
@@ -18,6 +19,9 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
     """
     job = JobId(wish.id)
     report, forward = world.reports.get(job), world.forwards.get(job)
+    if report is not None and report.value.phase is not Phase.FINISHED:
+        for service in report.value.services:  # a lease that cannot be read is still the job's
+            world.leases.get(lease_name(service.gateway, service.external_port))
     return Seen(
         wish=wish,
         report=report.value if report is not None else None,

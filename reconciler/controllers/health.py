@@ -30,6 +30,8 @@ class HealthController:
             return None
         routes = {Route.of(lease): JobId(lease.job) for lease in leases if not lease.released}
         answers = await self.gateways[name].probe([Target(r.target_ip, r.target_port) for r in routes])
+        still = self.sight.in_force.get(name, frozenset())  # a port closed meanwhile has no answer to remember
+        routes = {route: job for route, job in routes.items() if route in still}
         for route, job in routes.items():
             answering = answers[Target(route.target_ip, route.target_port)]
             if self.sight.answering.get((name, route)) is not answering:

@@ -1,7 +1,8 @@
 """One pass over one job: gather, decide, report, act. A pass can be cut anywhere and run again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Stored, World
-from reconciler.errors import Conflict, Retryable, Terminal
+from reconciler.errors import Conflict, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
@@ -21,6 +22,7 @@ from reconciler.model.decision import (
     Cancel,
     Decision,
     Forget,
+    Hindrance,
     LeasePorts,
     Limits,
     ReleaseLeases,
@@ -45,8 +47,8 @@ class Stuck(Retryable):
 class Scripts(Protocol):
     """Makes batch scripts."""
 
-    async def submission(self, wish: Wish, attempt: int) -> Submission:
-        """Return what to give sbatch.
+    async def submission(self, wish: Wish) -> Submission:
+        """Return what to give sbatch, as its first attempt.
 
         Raises:
             Terminal: the template or the user rules it out.
@@ -99,11 +101,14 @@ class _Pass:
         self._wish = wish
         self._seen = seen
         self._report = seen.report
+        self._submission: Submission | None = None
         stored = controller.world.reports.get(job)
         self._report_revision = stored.mod_revision if stored is not None else Revision(0)
 
     async def carry_out(self, decision: Decision) -> None:
         """Write the report, then act in order; what stands in the way is said in the report and tried again."""
+        if any(isinstance(action, Submit) for action in decision.actions) and not await self._prepare():
+            return None
         await self._write(decision.report)
         for action in decision.actions:
             try:
@@ -118,18 +123,39 @@ class _Pass:
                     return await self._end(error)
                 await self._hinder(error)
                 raise Stuck(f"{type(action).__name__}: {error}") from error
-        if self._report is not None:
-            await self._write(status.unhindered(self._report))
+        await self._say_what_hinders(decision.hindrance)
         return None
 
+    async def _say_what_hinders(self, hindrance: Hindrance | None) -> None:
+        if self._report is None:
+            return
+        if hindrance is None:
+            await self._write(status.unhindered(self._report))
+        else:
+            await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
+
+    async def _prepare(self) -> bool:
+        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
+        try:
+            self._submission = await self._c.scripts.submission(self._wish.value)
+        except Retryable as error:
+            await self._hinder(error)
+            raise
+        except Terminal as error:
+            await self._end(error)
+            return False
+        return True
+
     async def _hinder(self, error: Exception) -> None:
-        if self._report is not None:
-            await self._write(status.hindered(self._report, type(error).__name__, str(error), self._c.now()))
+        now = self._c.now()
+        report = self._report or status.first(self._wish.value, now)
+        await self._write(status.hindered(report, type(error).__name__, str(error), now))
 
     async def _end(self, error: Terminal) -> None:
         """Finish a job that was certainly not submitted and never can be."""
-        if self._report is not None:
-            await self._write(status.finished(self._report, type(error).__name__, str(error), self._c.now()))
+        now = self._c.now()
+        report = self._report or status.first(self._wish.value, now)
+        await self._write(status.finished(report, type(error).__name__, str(error), now))
 
     async def _write(self, report: Report) -> None:
         """Write the report if it says something new, while wish and report are still the ones decided upon."""
@@ -156,7 +182,13 @@ class _Pass:
                 await self._forget()
 
     async def _submit(self, attempt: int) -> None:
-        slurm_id = await self._c.slurm.submit(await self._c.scripts.submission(self._wish.value, attempt))
+        assert self._submission is not None  # noqa: S101 - `_prepare` made it
+        submission = replace(self._submission, attempt=attempt)
+        try:
+            async with asyncio.timeout(self._c.limits.submit_s):
+                slurm_id = await self._c.slurm.submit(submission)
+        except TimeoutError as error:
+            raise Unreachable(f"sbatch did not answer within {self._c.limits.submit_s:.0f} s") from error
         log.info("job_submitted", job=self._job, attempt=attempt, slurm_id=slurm_id)
         self._c.queues.listings.add(CLUSTER, Priority.URGENT)
         if self._report is not None and self._report.slurm is not None:

@@ -1,6 +1,6 @@
 """Are the nodes of use? What the actuators know of them, written down for the API and for operators."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.actuators.protocols import BatchSystem, Forwarder, NodeHealth
@@ -9,7 +9,7 @@ from reconciler.controllers.world import Shelf, World
 from reconciler.model.base import GatewayName
 from reconciler.model.report import NodeReport
 from reconciler.store.codec import encode
-from reconciler.store.kv import KeyValueStore, Put
+from reconciler.store.kv import KeyValueStore, Put, Revision
 
 
 @dataclass
@@ -21,6 +21,8 @@ class NodeController:
     store: KeyValueStore
     slurm: BatchSystem
     gateways: Mapping[GatewayName, Forwarder]
+    reached: Callable[[Revision], Awaitable[None]]
+    """Waits until `world` shows everything up to a revision."""
 
     async def reconcile(self, name: str) -> None:
         """Write the node's report if it says something new."""
@@ -39,7 +41,7 @@ class NodeController:
         if stored is not None and stored.value.healthy == report.healthy:
             report = report.model_copy(update={"since": stored.value.since})  # a restart of ours is no news of theirs
         if stored is None or stored.value != report:
-            await self.store.commit((), (Put(key, encode(report)),))
+            await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
 
 
 def _report(health: NodeHealth, rules: int | None) -> NodeReport:

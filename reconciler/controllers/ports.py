@@ -10,7 +10,7 @@ import structlog
 from reconciler.actuators.protocols import Forwarder
 from reconciler.controllers.leases import released_at
 from reconciler.controllers.world import World
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, Terminal
 from reconciler.model.base import GatewayName
 from reconciler.model.decision import LeasePorts, Seen
 from reconciler.model.lease import Lease
@@ -74,11 +74,18 @@ class Ports:
         return revision
 
     def _gateway(self, seen: Seen, count: int) -> GatewayName:
-        """Stay on the gateway where the job has ports already, or take the one with the most room."""
+        """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
         held = [link.lease.gateway for link in seen.links if not link.lease.released]
         if held:
-            return GatewayName(held[0])
-        return choose_gateway({name: len(self._taken(name)) for name in self.gateways}, self.settings.ports, count)
+            return self._configured(GatewayName(held[0]))
+        answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
+        usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
+        return choose_gateway({name: len(self._taken(name)) for name in usable}, self.settings.ports, count)
+
+    def _configured(self, name: GatewayName) -> GatewayName:
+        if name not in self.gateways:
+            raise Terminal(f"the job has ports on the gateway {name}, which is not configured")
+        return name
 
     def _taken(self, gateway: GatewayName) -> frozenset[int]:
         """Return the gateway's ports that are leased or in quarantine; an unreadable lease takes its port too."""

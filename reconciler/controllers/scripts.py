@@ -22,7 +22,7 @@ class TemplateScripts:
     instance: str
     keyhole_servers: tuple[tuple[str, int], ...]
 
-    async def submission(self, wish: Wish, attempt: int) -> Submission:
+    async def submission(self, wish: Wish) -> Submission:
         """Return what to give sbatch; see `Scripts.submission`."""
         spec = wish.spec
         account = await self.slurm.account(spec.user)
@@ -38,4 +38,4 @@ class TemplateScripts:
         )
         script = render(self.library.text(spec.template), spec.variables, context)
         again = "--requeue" if spec.on_node_failure == "requeue" else "--no-requeue"
-        return Submission(wish.job_id, attempt, spec.user, script, (again, *options(spec.resources)))
+        return Submission(wish.job_id, 1, spec.user, script, (again, *options(spec.resources)))

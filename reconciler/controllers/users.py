@@ -1,6 +1,6 @@
 """Does this user exist on the cluster? The API asks in etcd, a command node knows."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from reconciler.actuators.protocols import BatchSystem
 from reconciler.controllers.world import World
 from reconciler.model.report import UserAnswer
 from reconciler.store.codec import encode
-from reconciler.store.kv import KeyValueStore, Put
+from reconciler.store.kv import KeyValueStore, Put, Revision
 
 log = structlog.get_logger()
 
@@ -25,6 +25,8 @@ class UserController:
     world: World
     store: KeyValueStore
     slurm: BatchSystem
+    reached: Callable[[Revision], Awaitable[None]]
+    """Waits until `world` shows everything up to a revision."""
     now: Callable[[], datetime]
 
     async def reconcile(self, user: str) -> None:
@@ -39,5 +41,6 @@ class UserController:
         account = await self.slurm.account(user)
         value = UserAnswer(user=user, uid=account.uid if account is not None else None, checked=checked)
         etcd_lease = await self.store.grant(ANSWER_TTL_S)
-        await self.store.commit((), (Put(self.world.keys.answer(user), encode(value), etcd_lease),))
+        answered = Put(self.world.keys.answer(user), encode(value), etcd_lease)
+        await self.reached(await self.store.commit((), (answered,)))
         log.info("user_checked", user=user, exists=account is not None)

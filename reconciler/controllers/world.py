@@ -31,9 +31,10 @@ class Stored(Generic[V]):
 class Shelf(Generic[V]):
     """All values below one prefix, by the rest of their key. What cannot be read is parked under its name."""
 
-    def __init__(self, kind: type[V], prefix: str) -> None:
+    def __init__(self, kind: type[V], prefix: str, name_of: Callable[[V], str]) -> None:
         self._prefix = prefix
         self._kind = kind
+        self._name_of = name_of
         self._values: dict[str, Stored[V]] = {}
         self._parked: dict[str, Unreadable] = {}
 
@@ -46,13 +47,20 @@ class Shelf(Generic[V]):
         """Take a new value; an unreadable one leaves the last readable one in place and parks the name."""
         name = entry.key.removeprefix(self.prefix)
         try:
-            value = decode(self._kind, entry)
+            value = self._read(name, entry)
         except Unreadable as error:
             self._parked[name] = error
             log.error("key_parked", key=entry.key, message=str(error))
             return
         self._parked.pop(name, None)
         self._values[name] = Stored(value, entry.mod_revision)
+
+    def _read(self, name: str, entry: Entry) -> V:
+        """Return the value, if it speaks of what its key names: else two keys could claim one job or one port."""
+        value = decode(self._kind, entry)
+        if self._name_of(value) != name:
+            raise Unreadable(f"{entry.key} speaks of {self._name_of(value)!r}")
+        return value
 
     def remove(self, key: str) -> None:
         """Drop the value of a key that is gone."""
@@ -79,11 +87,16 @@ class Shelf(Generic[V]):
         return frozenset(self._values) | frozenset(self._parked)
 
 
+def lease_name(gateway: str, port: int) -> str:
+    """Return the name of a lease: the rest of its key, see `Keys.lease`."""
+    return f"{gateway}/{port:05d}"
+
+
 class LeaseShelf(Shelf[Lease]):
     """The port leases, found by job and by gateway without a search."""
 
     def __init__(self, prefix: str) -> None:
-        super().__init__(Lease, prefix)
+        super().__init__(Lease, prefix, lambda lease: lease_name(lease.gateway, lease.port))
         self._by_job: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
         self._by_gateway: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
 
@@ -158,15 +171,15 @@ class World:
     def __post_init__(self) -> None:
         """Lay out one shelf per prefix."""
         keys = self.keys
-        self.wishes = Shelf(Wish, keys.wishes)
-        self.forwards = Shelf(ForwardRequest, keys.forwards)
-        self.reports = Shelf(Report, keys.reports)
+        self.wishes = Shelf(Wish, keys.wishes, lambda wish: wish.id)
+        self.forwards = Shelf(ForwardRequest, keys.forwards, lambda forward: forward.job)
+        self.reports = Shelf(Report, keys.reports, lambda report: report.id)
         self.leases = LeaseShelf(keys.leases)
-        self.questions = Shelf(UserQuestion, keys.questions)
-        self.switches = Shelf(ControllerWish, keys.controller_wish)
-        self.answers = Shelf(UserAnswer, keys.answers)
-        self.gateways = Shelf(NodeReport, keys.gateways)
-        self.command_nodes = Shelf(NodeReport, keys.command_nodes)
+        self.questions = Shelf(UserQuestion, keys.questions, lambda question: question.user)
+        self.switches = Shelf(ControllerWish, keys.controller_wish, lambda _: "")
+        self.answers = Shelf(UserAnswer, keys.answers, lambda answer: answer.user)
+        self.gateways = Shelf(NodeReport, keys.gateways, lambda report: report.name)
+        self.command_nodes = Shelf(NodeReport, keys.command_nodes, lambda report: report.name)
 
     @property
     def paused(self) -> bool:

@@ -52,6 +52,8 @@ class Seen:
 class Limits:
     """The waiting times of a plan."""
 
+    submit_s: float
+    """An sbatch is begun this long after its intent was written, or not at all."""
     settle_s: float
     """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
     lost_after_listings: int
@@ -98,6 +100,16 @@ Action = Submit | Cancel | LeasePorts | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What stands in the way of the next step, seen before it is tried."""
+
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What one pass does: write the report, then act in this order, then wait for a change or for the time."""
 
@@ -106,3 +118,5 @@ class Decision:
     report: Report
     actions: tuple[Action, ...] = ()
     look_again_after_s: float | None = None
+    hindrance: Hindrance | None = None
+    """Said in the report for as long as it lasts."""

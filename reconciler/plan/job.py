@@ -11,6 +11,7 @@ from reconciler.model.decision import (
     Cancel,
     Decision,
     Forget,
+    Hindrance,
     LeasePorts,
     Limits,
     ReleaseLeases,
@@ -27,6 +28,9 @@ STEP_S = 2.0
 
 WAIT_S = 30.0
 """Look again this late while only Slurm or the user can move things; a change comes sooner by itself."""
+
+SILENT = Hindrance("CommandNodesUnreachable", "No command node answers.")
+"""Stands in the way of a job that is still to be submitted; a job that runs needs no command node."""
 
 ATTEMPTS = 5
 """So many sbatch for one wish at most when nodes keep failing."""
@@ -80,7 +84,7 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
 def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
     report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
-    return Decision("SlurmNotSeen", report, (), STEP_S)
+    return Decision("SlurmNotSeen", report, (), STEP_S, _silence(seen, report))
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
@@ -89,7 +93,7 @@ def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decisio
         report = status.report(seen, view, Phase.PENDING, now)
         return Decision("SurplusJobs", report, _cancel(view.surplus), STEP_S)
     if not seen.reachable:
-        return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S)
+        return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S, SILENT)
     intent = SlurmRecord(attempt=attempt, intended=now)
     report = status.report(seen, SlurmView(Standing.UNSETTLED, intent), Phase.PENDING, now)
     return Decision("JobMissing", report, (*_release(seen), Submit(attempt)), STEP_S)
@@ -99,7 +103,12 @@ def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Change nothing but an age: the last known phase stays (I2)."""
     phase = seen.report.phase if seen.report is not None else Phase.PENDING
     reason = "SubmitOutcomeUnknown" if view.standing is Standing.UNSETTLED else "JobNotSeen"
-    return Decision(reason, status.report(seen, view, phase, now), _cancel(view.surplus), STEP_S)
+    report = status.report(seen, view, phase, now)
+    return Decision(reason, report, _cancel(view.surplus), STEP_S, _silence(seen, report))
+
+
+def _silence(seen: Seen, report: Report) -> Hindrance | None:
+    return SILENT if report.phase is Phase.PENDING and not seen.reachable else None
 
 
 def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
+from reconciler.model.wish import Wish
 from reconciler.plan.slurm import SlurmView, Standing
 
 Truth = Literal["True", "False", "Unknown"]
@@ -38,6 +39,11 @@ def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
         services=_services(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=(*conditions, *(trouble if phase is not Phase.FINISHED else ())),
     )
+
+
+def first(wish: Wish, now: datetime) -> Report:
+    """Return the report of a job of which nothing has happened yet."""
+    return Report(id=wish.id, observed_generation=wish.generation, phase=Phase.PENDING, since=now)
 
 
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:
@@ -143,6 +149,8 @@ def _end(view: SlurmView, last: Report | None) -> Claim:
 def _port_claims(seen: Seen) -> list[Claim]:
     if seen.forward is None:
         return []
+    if seen.wish.deleted is not None:
+        return _closing_claims(seen)
     if seen.links and not all_known(seen) and (kept := _kept_port_claims(seen.report)):
         return kept
     links = _open_links(seen)
@@ -157,6 +165,14 @@ def _port_claims(seen: Seen) -> list[Claim]:
         message = f"No answer from the application on port {', '.join(silent)}."
         return [forwarded, Claim("Healthy", "False", "NoAnswer", message)]
     return [forwarded, Claim("Healthy", "True", "Answers", "The application answers on every port.")]
+
+
+def _closing_claims(seen: Seen) -> list[Claim]:
+    """Say which ports keep a job from being forgotten: its user should know that they may still be open."""
+    unsure = [f"{link.lease.gateway} port {link.lease.port}" for link in seen.links if link.live is not False]
+    if not unsure:
+        return []
+    return [Claim("Closed", "False", "NotConfirmed", f"Not confirmed to be closed: {', '.join(unsure)}.")]
 
 
 def _kept_port_claims(last: Report | None) -> list[Claim]:

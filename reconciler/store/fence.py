@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from typing import NoReturn
 
 import structlog
 
@@ -27,7 +28,10 @@ from reconciler.store.kv import (
 log = structlog.get_logger()
 
 RENEWALS_PER_TTL = 4
-"""Renew this often within the lease's life: two lost answers in a row do not depose a healthy leader."""
+"""Renew this often within the lease's life, and wait no longer for one answer: a lost one deposes nobody."""
+
+RETRIES_PER_RENEWAL = 5
+"""A renewal that failed is tried again after this fraction of the time between two: etcd may change its leader."""
 
 
 class Deposed(ReconcilerError):
@@ -126,28 +130,35 @@ class Election:
                 if any(isinstance(change, Removed) for change in batch.changes):
                     return
 
-    async def keep(self) -> None:
+    async def keep(self) -> NoReturn:
         """Renew for ever.
 
         Raises:
             Deposed: the lease is gone, or no renewal got through within three quarters of its life.
         """
-        loop = asyncio.get_running_loop()
+        period_s = self._ttl_s / RENEWALS_PER_TTL
+        pause_s = period_s
         while True:
-            await asyncio.sleep(self._ttl_s / RENEWALS_PER_TTL)
-            asked_at = loop.time()
-            deadline = self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._store.renew(self._etcd_lease)
-            except Conflict as error:
-                raise Deposed(f"the etcd lease of {self._key} is gone") from error
-            except Unreachable as error:
-                log.warning("leadership_not_renewed", message=str(error))
-                continue
-            except TimeoutError as error:
+            await asyncio.sleep(pause_s)
+            pause_s = period_s if await self._renewed(period_s) else period_s / RETRIES_PER_RENEWAL
+
+    async def _renewed(self, timeout_s: float) -> bool:
+        """Try one renewal; return whether an answer came in time, False only while there is time for another try."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        deadline = self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
+        try:
+            async with asyncio.timeout_at(min(asked_at + timeout_s, deadline)):
+                await self._store.renew(self._etcd_lease)
+        except Conflict as error:
+            raise Deposed(f"the etcd lease of {self._key} is gone") from error
+        except (Unreachable, TimeoutError) as error:
+            if loop.time() >= deadline:
                 raise Deposed(f"{self._key} could not be renewed within its life of {self._ttl_s} s") from error
-            self._renewed_at = asked_at
+            log.warning("leadership_not_renewed", message=str(error) or f"no answer within {timeout_s} s")
+            return False
+        self._renewed_at = asked_at
+        return True
 
     async def resign(self) -> None:
         """Give the leadership up at once, so that a standby need not wait for the lease to end."""

@@ -57,8 +57,13 @@ class Informer:
         if self._revision >= revision:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((revision, waiter))
-        await waiter
+        pair = (revision, waiter)
+        self._waiters.append(pair)
+        try:
+            await waiter
+        finally:
+            if pair in self._waiters:
+                self._waiters.remove(pair)  # its owner gave up; the revision may never come
 
     async def run(self) -> NoReturn:
         """Keep the copy true, for ever."""
@@ -106,19 +111,15 @@ class Informer:
     def _apply(self, batch: Batch) -> None:
         for change in batch.changes:
             match change:
-                case Changed(entry) if self._is_news(entry):
+                case Changed(entry) if entry.mod_revision > self._revision:
                     self._entries[entry.key] = entry
                     self._on_change(entry.key, entry)
-                case Removed(key, mod_revision) if self._removes(key, mod_revision):
+                case Removed(key, mod_revision) if mod_revision > self._revision and key in self._entries:
                     del self._entries[key]
                     self._on_change(key, None)
                 case _:
-                    pass  # older than what is known: a watch that was resumed says things twice
+                    pass  # the copy has got past it: a watch that was resumed may say things twice
         self._advance(batch.revision)
-
-    def _removes(self, key: str, mod_revision: Revision) -> bool:
-        known = self._entries.get(key)
-        return known is not None and known.mod_revision < mod_revision
 
     def _advance(self, revision: Revision) -> None:
         self._revision = max(self._revision, revision)

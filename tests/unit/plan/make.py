@@ -12,7 +12,7 @@ from reconciler.model.wish import ForwardRequest, JobSpec, Wish
 
 T0 = datetime(2026, 1, 1, 10, tzinfo=UTC)
 JOB = JobId("k3f9x2")
-LIMITS = Limits(settle_s=40, lost_after_listings=3, lost_after_s=30, keep_finished_s=3600)
+LIMITS = Limits(submit_s=30, settle_s=40, lost_after_listings=3, lost_after_s=30, keep_finished_s=3600)
 STATES = {
     Stage.WAITING: "PENDING",
     Stage.ACTIVE: "RUNNING",

@@ -1,1 +1,1 @@
-"""Claims about the etcd client that need no etcd."""
+"""The store's parts that need no etcd: informer, election, fence, codec, and what the client decides by itself."""

@@ -1,7 +1,7 @@
 # The checkout's own virtual environment: found, or made from requirements.lock. Sourced by what needs it.
 # shellcheck shell=bash
 
-checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${BWVISU_VENV:-$checkout/.venv}
 export PATH="$venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -49,6 +49,8 @@ prepare_venv() {
         "$venv/bin/python" -m pip install --quiet --require-hashes -r "$checkout/requirements.lock" || return
         "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$checkout" || return
         echo "$wanted" >"$stamp"
+        # Made through sudo, it is still for whoever owns the checkout.
+        if [[ $EUID -eq 0 ]]; then chown -R --reference="$checkout" -- "$venv" "$checkout"/*.egg-info; fi
     fi
     exec 8<&-
 }

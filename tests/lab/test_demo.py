@@ -1,0 +1,114 @@
+"""The demonstration: it shows what it claims, fails when something is not so, and leaves the machine as it was."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.site import Site
+from tests.lab.actions import LAB, lab
+
+DEMO_TIMEOUT_S = 180.0
+DROP = ["iptables", "-w", "-t", "raw", "-I", "PREROUTING", "-i", "ext0", "-p", "tcp", "-j", "DROP"]
+"""What a firewall in front of a gateway does that lets nobody in."""
+
+
+@pytest.fixture
+def new_site() -> Iterator[Site]:
+    """Give a name that no site has yet, and make sure that none has it afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("a site is made of namespaces, which needs root")
+    made = Site(f"d{os.getpid()}")
+    yield made
+    made.down()
+
+
+def demo(site: Site, *options: str) -> str:
+    words = [LAB, "--site", site.name, "demo", *options]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=DEMO_TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def said(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def traces(site: Site) -> dict[str, object]:
+    """Return what a site must not change on the machine, and what is left of it."""
+    command_lines = [entry / "cmdline" for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    alive = [line for line in command_lines if line.exists() and f"{site.folder}/".encode() in line.read_bytes()]
+    files = ("/run", "/etc", "/var/log")
+    return {
+        "links": said("ip", "-br", "link"),
+        "processes": alive,
+        "folder": site.folder.exists(),
+        # Other tests name network namespaces in /run/netns meanwhile; a site names none.
+        **{name: sorted(entry.name for entry in Path(name).iterdir() if entry.name != "netns") for name in files},
+    }
+
+
+def keys(site: Site) -> list[str]:
+    return site.exec("mw", ["etcdctl", "get", "--prefix", "--keys-only", "/bwvisu/"]).stdout.split()
+
+
+def test_the_demo_shows_the_page_from_outside_and_leaves_nothing(new_site: Site) -> None:
+    before = traces(new_site)
+
+    shown = demo(new_site)
+
+    assert re.search(r'<dd id="host">c[12]</dd>', shown)
+    assert re.search(r"\d+ bytes, written by Slurm job \d+ of alice on c[12]\.", shown)
+    assert re.search(r"The open connection was cut \d+ ms after that, by gw[12]", shown)
+    assert "No key in etcd is named after the job" in shown
+    assert traces(new_site) == before
+    assert [line for line in shown.splitlines() if len(line) > 80 and "/" not in line] == []
+
+
+def test_a_kept_site_serves_its_link_and_a_second_demo_and_goes_without_a_trace(new_site: Site) -> None:
+    before = traces(new_site)
+
+    shown = demo(new_site, "--keep")
+    link = re.search(r"exec outside (curl http://\S+)", shown)
+    assert link is not None
+    again = demo(new_site)
+
+    assert "ran before" in again
+    assert '<dd id="user">alice</dd>' in new_site.exec("outside", link[1].split()).stdout
+    assert sum(key.startswith("/bwvisu/desired/jobs/") for key in keys(new_site)) == 1
+    assert lab(new_site, "down").returncode == 0
+    assert traces(new_site) == before
+
+
+def test_a_claim_that_does_not_hold_ends_the_demo_with_one_sentence(new_site: Site) -> None:
+    new_site.up()
+    for gateway in ("gw1", "gw2"):
+        assert new_site.exec(gateway, DROP).returncode == 0
+
+    done = lab(new_site, "demo")
+
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("deploy/lab: this should hold and does not: ")
+    assert done.stderr.count(b"\n") == 1
+    assert [key for key in keys(new_site) if "/jobs/" in key or "/forwards/" in key] == []
+    assert all(seen.healthy for seen in new_site.status())
+
+
+@pytest.mark.parametrize(("moment", "number"), [("writes the wish", signal.SIGINT), ("hang first", signal.SIGTERM)])
+def test_an_interrupted_demo_takes_away_what_it_made(new_site: Site, moment: str, number: signal.Signals) -> None:
+    before = traces(new_site)
+    words = [LAB, "--site", new_site.name, "demo"]
+
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        assert any(moment in line for line in running.stdout)
+        os.killpg(running.pid, number)
+        rest = running.stdout.read()
+
+    assert running.returncode == 128 + number
+    assert "Interrupted; cleaning up." in rest
+    assert traces(new_site) == before

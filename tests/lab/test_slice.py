@@ -1,0 +1,97 @@
+"""The whole way of a job: wished through the API, seen by a user outside, and gone without a trace."""
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from deploy.site import INTERNAL, NodeProcess
+from reconciler.model.report import Phase
+from tests.lab.actions import PATIENCE_S, reaches, wait_until
+from tests.lab.looks import TALK, keys_of, living, page, rules, slurm_jobs
+from tests.lab.portal import Link, Portal
+
+LINGERS_S = 4
+"""How long an echo still answers after it was told to end: only rules can cut it off sooner (seconds)."""
+
+log = logging.getLogger(__name__)
+
+
+def test_a_wished_page_becomes_available_to_a_user_outside_and_to_no_other_way_in(portal: Portal) -> None:
+    began = time.monotonic()
+    job = portal.submit_page("Hello")
+    [link] = portal.wait_links(job)
+    log.info("available %.2f s after the wish", time.monotonic() - began)
+    assert "<h1>Hello</h1>" in page(portal.daemons, link)
+    record = portal.report(job).slurm
+    assert record is not None
+    [node] = record.nodes
+    for address in (f"{node}-ib0", portal.site.nodes[node].address(INTERNAL)):
+        assert not reaches(portal.site, "outside", address, link.port)
+    portal.remove(job)
+
+
+def test_the_slurm_job_runs_as_its_user_under_our_mark_and_its_keys_are_readable_json(portal: Portal) -> None:
+    job = portal.submit_page("Mark")
+    portal.wait_links(job)
+    [running] = slurm_jobs(portal.site, job)
+    assert (running.user, running.state) == ("alice", "RUNNING")
+    assert running.comment.startswith(f"bwvisu:1:main:{job}:1:")
+    assert 'id="user">alice<' in page(portal.daemons, *portal.wait_links(job))
+    found = keys_of(portal.daemons, job)
+    assert {name.rsplit("/", 1)[0] for name in found} >= {
+        "/bwvisu/desired/jobs",
+        "/bwvisu/desired/forwards",
+        "/bwvisu/observed/jobs",
+    }
+    assert sum(name.startswith("/bwvisu/leases/ports/") for name in found) == 1
+    assert all(isinstance(json.loads(value), dict) for value in found.values())
+    portal.remove(job)
+
+
+@pytest.mark.invariant("I5")
+def test_a_delete_cuts_connections_and_leaves_nothing_behind_and_another_users_job_alone(portal: Portal) -> None:
+    mine, other = portal.submit_echo(lingers_s=LINGERS_S), portal.submit_echo(user="bob")
+    link, others_link = portal.wait_links(mine)[0], portal.wait_links(other)[0]
+    with talking(portal, link) as cut, talking(portal, others_link) as untouched:
+        began = time.monotonic()
+        assert portal.delete(mine).status == 202
+        silent_since, answered = last_words(cut)
+        log.info("connection cut %.0f ms after the delete was asked for", 1000 * (silent_since - began))
+        assert answered > 0
+        assert silent_since - began < LINGERS_S, "the application ended it, not the gateway"
+        assert not reaches(portal.site, "outside", link.ip, link.port)
+        wait_until(lambda: portal.is_gone(mine), "the job is gone")
+        assert living(slurm_jobs(portal.site, mine)) == []
+        leases = [name for name, value in keys_of(portal.daemons, mine).items() if "quarantine-ends" in value]
+        assert keys_of(portal.daemons, mine).keys() == set(leases), "only leases in quarantine are left"
+        wait_until(lambda: keys_of(portal.daemons, mine) == {}, "the quarantine ends")
+        assert rules(portal.site, link.port) == []
+        assert untouched.poll() is None
+    assert portal.report(other).phase is Phase.AVAILABLE
+    assert [job.state for job in slurm_jobs(portal.site, other)] == ["RUNNING"]
+    portal.remove(other)
+
+
+@contextmanager
+def talking(portal: Portal, link: Link) -> Iterator[NodeProcess]:
+    """Talk to an echo from outside, over one connection that stays open."""
+    words = ["python3", "-c", TALK, link.ip, str(link.port)]
+    with portal.site.popen("outside", words, stdout=subprocess.PIPE) as talk:
+        assert talk.stdout is not None
+        assert talk.stdout.readline() == b"open\n"
+        try:
+            yield talk
+        finally:
+            talk.kill()
+
+
+def last_words(talk: NodeProcess) -> tuple[float, int]:
+    """Wait for the end of a talk; return since when nobody answered (monotonic), and how often somebody had."""
+    said, _ = talk.communicate(timeout=PATIENCE_S)
+    since, answered = said.split()
+    return float(since), int(answered)

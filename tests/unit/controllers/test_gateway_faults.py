@@ -1,0 +1,125 @@
+"""A gateway dies, forgets or cuts us short: closed is what is seen to be closed, the broken is put back (I4, I5)."""
+
+import asyncio
+
+import pytest
+
+from reconciler.model.base import GatewayName
+from reconciler.model.lease import Route
+from reconciler.model.report import Phase
+from tests.unit.controllers.site import Site
+
+pytestmark = pytest.mark.looptime
+
+JOB = "k3f9x2"
+
+
+async def test_flushed_rules_are_back_within_seconds_and_nobody_is_told_of_a_change(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    before = await site.report(JOB)
+    site.gateways[GatewayName(lease.gateway)].flush()
+    await asyncio.sleep(site.config.gateways.read_back_interval_s + 1)
+    assert site.open_ports() == {lease.port}
+    assert await site.report(JOB) == before
+
+
+@pytest.mark.invariant("I4")
+async def test_a_rule_without_a_lease_is_removed(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    site.gateway.add_stray(Route(50099, "10.101.0.2", 50099))
+    await asyncio.sleep(10)
+    assert site.open_ports() == {lease.port}
+
+
+@pytest.mark.invariant("I5")
+async def test_keys_stay_while_a_gateway_that_holds_the_rule_is_silent_and_go_when_it_is_back(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    gateway = GatewayName(lease.gateway)
+    site.set_gateway(down=True, name=gateway)
+    await site.unwish(JOB)
+    await asyncio.sleep(10)
+    site.slurm.tick()
+    await asyncio.sleep(600)
+    assert site.keys.wish(JOB) in await site.keys_of(JOB)  # type: ignore[arg-type]
+    assert len(await site.leases()) == 1
+    site.set_gateway(down=False, name=gateway)
+    await site.until(lambda: site.keys_of(JOB), [])
+    assert site.open_ports() == set()
+
+
+@pytest.mark.invariant("I5")
+async def test_a_rule_whose_opening_was_never_confirmed_is_not_taken_for_closed(site: Site) -> None:
+    """The gateway took the rules and died before it said so: its last known table lacks them, and that proves nothing.
+
+    The job's keys used to go at once, with its port open for as long as the gateway stayed silent to us.
+    """
+    await site.running(JOB)
+    await asyncio.sleep(10)
+    for gateway in site.gateways.values():
+        gateway.lose_next_reply()
+    await site.ask_for_ports(JOB)
+    await site.until(lambda: _opened(site), True)
+    for name in site.gateways:
+        site.set_gateway(down=True, name=name)
+    await site.unwish(JOB)
+    await asyncio.sleep(10)
+    site.slurm.tick()
+    await asyncio.sleep(300)
+    assert len(site.open_ports()) == 1
+    assert await site.keys_of(JOB) != []
+    for name in site.gateways:
+        site.set_gateway(down=False, name=name)
+    await site.until(lambda: site.keys_of(JOB), [])
+    assert site.open_ports() == set()
+
+
+async def _opened(site: Site) -> bool:
+    return bool(site.open_ports())
+
+
+async def test_a_change_that_was_cut_half_way_is_completed(site: Site) -> None:
+    await site.running(JOB)
+    for gateway in site.gateways.values():
+        gateway.fail_next_apply()
+    await site.ask_for_ports(JOB, ports=5)
+    await site.until(lambda: site.forwarded(JOB), "True")
+    assert site.open_ports() == {lease.port for lease in await site.leases()}
+
+
+async def test_a_new_job_goes_to_a_gateway_that_answers(site: Site) -> None:
+    """The emptiest gateway used to be chosen even while it was dead: every new job then waited for it."""
+    first, second = site.gateways
+    site.set_gateway(down=True, name=first)
+    await asyncio.sleep(10)
+    (lease,) = await site.available(JOB)
+    assert lease.gateway == second
+
+
+async def test_a_dead_gateway_does_not_hold_up_the_jobs_of_the_other(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    site.set_gateway(down=True, name=GatewayName(lease.gateway))
+    (other,) = await site.available("other1")
+    assert other.gateway != lease.gateway
+    assert await site.phase(JOB) is Phase.AVAILABLE  # nobody has seen otherwise
+
+
+async def test_what_a_gateway_is_good_for_is_reported_on_change_only(site: Site) -> None:
+    await site.available(JOB)
+    await asyncio.sleep(30)
+    before = await site.gateway_report(site.gateway.name)
+    assert before is not None
+    assert (before.healthy, before.rules) == (True, 1)
+    key = site.keys.gateway(site.gateway.name)
+    entry = await site.store.get(key)
+    await asyncio.sleep(1000)
+    assert await site.store.get(key) == entry
+    site.set_gateway(down=True)
+    await asyncio.sleep(30)
+    during = await site.gateway_report(site.gateway.name)
+    assert during is not None
+    assert (during.healthy, during.reason) == (False, "gateway-1: no answer in time")
+    site.set_gateway(down=False)
+    await asyncio.sleep(30)
+    after = await site.gateway_report(site.gateway.name)
+    assert after is not None
+    assert after.healthy

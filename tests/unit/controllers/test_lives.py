@@ -1,0 +1,96 @@
+"""Lives of jobs from the wish to the end, without any fault."""
+
+import asyncio
+
+import pytest
+
+from reconciler.actuators.protocols import Target
+from reconciler.model.report import Phase
+from tests.unit.controllers.site import Site
+
+pytestmark = pytest.mark.looptime
+
+JOB = "k3f9x2"
+
+
+async def test_a_wish_becomes_a_job_whose_link_leads_to_its_application(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    report = await site.report(JOB)
+    assert report is not None
+    (service,) = report.services
+    assert (service.external_port, service.target, service.healthy) == (lease.port, "c1-ib0", True)
+    assert site.gateways[lease.gateway].leads_to(lease.port) == Target("10.101.0.1", lease.port)  # type: ignore[index]
+    assert {c.type: c.status for c in report.conditions} == {
+        "Submitted": "True",
+        "Started": "True",
+        "Forwarded": "True",
+        "Healthy": "True",
+    }
+    assert len(site.slurm.submissions) == 1
+
+
+async def test_a_deleted_job_leaves_no_rule_no_slurm_job_and_no_key_and_its_port_in_quarantine(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    await site.unwish(JOB)
+    await site.until_phase(JOB, Phase.COMPLETING)
+    await asyncio.sleep(5)
+    assert await site.keys_of(JOB) != []  # its Slurm job still completes: a key goes last
+    site.slurm.tick()
+    await site.until(lambda: site.keys_of(JOB), [])
+    assert site.open_ports() == set()
+    assert [job.state for job in site.slurm_jobs(JOB)] == ["CANCELLED"]
+    assert [(left.port, left.released) for left in await site.leases()] == [(lease.port, True)]
+
+
+async def test_a_lease_goes_when_its_quarantine_is_over(site: Site) -> None:
+    await site.available(JOB)
+    site.slurm.end(site.slurm_id(JOB))
+    await site.until_phase(JOB, Phase.FINISHED)
+    await asyncio.sleep(site.config.gateways.quarantine_s - 5)
+    assert len(await site.leases()) == 1
+    await site.until(site.leases, [], within_s=10)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("COMPLETED", "Completed"), ("TIMEOUT", "TimeLimit"), ("OUT_OF_MEMORY", "OutOfMemory"), ("FAILED", "Failed")],
+)
+async def test_a_finished_job_says_why_keeps_its_last_link_and_closes_it(site: Site, state: str, reason: str) -> None:
+    (lease,) = await site.available(JOB)
+    site.slurm.end(site.slurm_id(JOB), state)
+    await site.until_phase(JOB, Phase.FINISHED)
+    await asyncio.sleep(5)
+    report = await site.report(JOB)
+    assert report is not None
+    assert [(c.type, c.reason) for c in report.conditions if c.type == "Finished"] == [("Finished", reason)]
+    assert [service.external_port for service in report.services] == [lease.port]
+    assert site.open_ports() == set()
+
+
+async def test_a_finished_job_is_forgotten_after_its_time_and_not_before(site: Site) -> None:
+    await site.available(JOB)
+    site.slurm.end(site.slurm_id(JOB))
+    await site.until_phase(JOB, Phase.FINISHED)
+    site.slurm.purge(site.slurm_id(JOB))
+    await asyncio.sleep(site.config.reconciler.keep_finished_s - 10)
+    assert await site.phase(JOB) is Phase.FINISHED
+    await site.until(lambda: site.keys_of(JOB), [], within_s=20)
+    assert site.slurm.cancelled == []
+
+
+async def test_an_application_that_falls_silent_and_answers_again_is_unhealthy_in_between(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    site.gateway.stop_listening(str(lease.target_ip), lease.port)
+    await site.until_phase(JOB, Phase.UNHEALTHY)
+    assert site.open_ports() == {lease.port}
+    site.let_answer([lease])
+    await site.until_phase(JOB, Phase.AVAILABLE)
+
+
+async def test_a_quiet_site_writes_nothing_and_changes_nothing(site: Site) -> None:
+    await site.available(JOB)
+    await asyncio.sleep(60)
+    before = (site.store.revision, site.gateway.changes, len(site.slurm.submissions), len(site.slurm.cancelled))
+    await asyncio.sleep(3600)
+    after = (site.store.revision, site.gateway.changes, len(site.slurm.submissions), len(site.slurm.cancelled))
+    assert after == before

@@ -1,0 +1,145 @@
+"""Leadership and its fence: one leads at a time, and whoever no longer does cannot write (I7)."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.errors import Conflict
+from reconciler.store.fence import Deposed, Election, FencedStore, Leader
+from reconciler.store.kv import EtcdLease, Put, Revision, SameLife, Unchanged
+from tests.fakes.memory_store import Lost, MemoryStore
+
+pytestmark = [pytest.mark.looptime, pytest.mark.invariant("I7")]
+
+KEY = "/a/leader"
+TTL_S = 8
+LEADER = Leader(identity="host:1", since=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def election(store: MemoryStore) -> Election:
+    return Election(store, KEY, TTL_S)
+
+
+async def elapsed() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_the_first_wins_and_the_second_waits_until_it_resigns() -> None:
+    store = MemoryStore()
+    first, second = election(store), election(store)
+    await first.win(LEADER)
+    keeping = asyncio.create_task(first.keep())
+    winning = asyncio.create_task(second.win(LEADER))
+    await asyncio.sleep(1000)
+    assert not winning.done()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await first.resign()
+    before = await elapsed()
+    await winning
+    assert await elapsed() - before < 1
+
+
+async def test_a_leader_that_falls_silent_is_followed_when_its_lease_ends() -> None:
+    store = MemoryStore()
+    await election(store).win(LEADER)
+    await election(store).win(LEADER)
+    assert TTL_S <= await elapsed() <= TTL_S + 1
+
+
+async def test_a_lost_answer_to_the_campaign_delays_and_does_not_lock_out() -> None:
+    store = MemoryStore()
+    store.lose(Lost.ANSWER, "commit")
+    store.lose(Lost.QUESTION, "revoke")
+    fence = await election(store).win(LEADER)
+    assert await elapsed() <= TTL_S + 2
+    entry = await store.get(KEY)
+    assert entry is not None
+    assert fence == SameLife(KEY, entry.create_revision)
+
+
+async def test_renewals_that_fail_twice_in_a_row_do_not_depose() -> None:
+    """The third used to be due at the very moment of the deadline, so the second failure ended every leadership."""
+    store = MemoryStore()
+    leader = election(store)
+    await leader.win(LEADER)
+    store.lose(Lost.QUESTION, "renew", times=2)
+    await _outlives(leader, 1000)
+
+
+class Mute(MemoryStore):
+    """A store that leaves the first renewal without any answer."""
+
+    renewals = 0
+
+    async def renew(self, etcd_lease: EtcdLease) -> int:
+        """Answer from the second time on."""
+        self.renewals += 1
+        if self.renewals == 1:
+            await asyncio.sleep(3600)
+        return await super().renew(etcd_lease)
+
+
+async def test_one_renewal_without_an_answer_does_not_depose() -> None:
+    """One question used to be waited for until the deadline, with no time left to ask again."""
+    leader = election(store := Mute())
+    await leader.win(LEADER)
+    await _outlives(leader, 1000)
+    assert store.renewals > 2
+
+
+async def _outlives(leader: Election, seconds: float) -> None:
+    """Keep the leadership for so long."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await leader.keep()
+
+
+async def test_a_leader_stops_itself_before_its_lease_ends() -> None:
+    store = MemoryStore()
+    leader = election(store)
+    await leader.win(LEADER)
+    store.reachable = False
+    with pytest.raises(Deposed):
+        await leader.keep()
+    assert await elapsed() < TTL_S
+
+
+async def test_a_leader_whose_lease_is_gone_is_deposed_at_the_next_renewal() -> None:
+    store = MemoryStore()
+    leader = election(store)
+    await leader.win(LEADER)
+    await leader.resign()
+    with pytest.raises(Deposed):
+        await leader.keep()
+
+
+async def test_resigning_without_having_led_or_without_etcd_is_no_error() -> None:
+    store = MemoryStore()
+    await election(store).resign()
+    store.reachable = False
+    await election(store).resign()
+
+
+async def test_a_deposed_leader_cannot_write_even_where_nothing_else_changed() -> None:
+    store = MemoryStore()
+    old = election(store)
+    fenced = FencedStore(store, await old.win(LEADER))
+    await fenced.commit((), (Put("/a/1", b"old"),))
+    await old.resign()
+    successor = FencedStore(store, await election(store).win(LEADER))
+    with pytest.raises(Conflict):
+        await fenced.commit((), (Put("/a/1", b"late"),))
+    await successor.commit((Unchanged("/a/2", Revision(0)),), (Put("/a/1", b"new"),))
+    entry = await store.get("/a/1")
+    assert entry is not None
+    assert entry.value == b"new"
+
+
+async def test_a_fenced_store_keeps_the_guards_it_is_given() -> None:
+    store = MemoryStore()
+    fenced = FencedStore(store, await election(store).win(LEADER))
+    await fenced.commit((), (Put("/a/1", b"1"),))
+    with pytest.raises(Conflict):
+        await fenced.commit((Unchanged("/a/1", Revision(0)),), (Put("/a/1", b"2"),))

@@ -1,0 +1,72 @@
+"""The controller's command line: what is wrong is said in one line per key, and the exit status tells supervisors."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.__main__ import EXIT_CONFIG, main
+from tests.unit.config.documents import Change, changed
+
+FILES: tuple[Change, ...] = (
+    (("server-secret-file",), "secret"),
+    (("ssh", "private-key-file"), "key"),
+)
+
+
+def installed(folder: Path, *changes: Change, secret: str = "s" * 32) -> list[str]:
+    """Install configuration and secrets; return the arguments that name them."""
+    for name, text in (("secret", secret), ("key", "a key")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    (folder / "config.json").write_text(changed(*FILES, *changes))
+    return ["--config", str(folder / "config.json")]
+
+
+def test_check_config_accepts_what_a_site_may_run_and_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*installed(tmp_path), "--check-config"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check-config"]])
+def test_a_wrong_key_is_named_in_one_line_and_starting_again_is_of_no_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    wrong = installed(tmp_path, (("reconciler", "workers"), 0))
+    assert main([*wrong, *arguments]) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bwvisu-reconciler: {tmp_path}/config.json: reconciler.workers: found 0")
+
+
+def test_each_wrong_key_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = installed(tmp_path, (("reconciler", "workers"), 0), (("log-level",), "loud"))
+    assert main(wrong) == EXIT_CONFIG
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path / "none.json")]) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "none.json") in line
+
+
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize(("file", "mode"), [("secret", 0o644), ("key", 0o640)])
+def test_a_secret_that_others_may_read_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, mode: int
+) -> None:
+    arguments = installed(tmp_path)
+    (tmp_path / file).chmod(mode)
+    assert main(arguments) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"chmod 0600 {tmp_path / file}" in line
+
+
+@pytest.mark.invariant("I11")
+def test_a_secret_that_is_too_short_is_refused_and_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(installed(tmp_path, secret="hunter2")) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hunter2" not in line
