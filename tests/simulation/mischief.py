@@ -115,6 +115,8 @@ class Mischief:
             self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
 
     def _stale(self) -> None:
+        if self.cluster.slurm.down:
+            return
         now = at_once(self.cluster.slurm.listing())
 
         def give_again() -> None:
@@ -145,7 +147,7 @@ class Mischief:
     def _foreign_job(self) -> None:
         wished = sorted(self.portal.books.wishes())
         name = f"bwvisu-main-{self.kernel.chance.choice(wished)}" if wished else "bwvisu-other-x"
-        self.cluster.slurm.submit_foreign(name)
+        self.cluster.slurm.submit_foreign(name, user="carol")
 
     def _some(self, *stages: Stage) -> list[FakeJob]:
         """Return one job of ours in one of these stages, if there is any."""
