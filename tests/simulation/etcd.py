@@ -80,6 +80,8 @@ class EtcdServer:
         self.before_commit(process, writes)
         revision = self.state.commit(guards, writes)
         if process is not None and revision:
+            self._kernel.say(f"        {process.name} wrote {' '.join(write.key for write in writes)}")
+        if process is not None and revision:
             self.commits += 1
         self._spread()
         return revision

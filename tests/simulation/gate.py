@@ -18,9 +18,13 @@ USUAL = {
     Fault.HANG: 0.003,
     Fault.CRASH_BEFORE: 0.001,
     Fault.CRASH_AFTER: 0.002,
+    Fault.FREEZE_WITHIN: 0.002,
     Fault.DELAY: 0.010,
 }
 """How often each strikes one call, at the common rate."""
+
+
+LONGEST_FREEZE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Gate:
         else:
             passage = _Passage(self, process, route, effect, answer, fault)
             self.kernel.after(self._way_s(route, fault), passage.arrive)
+        if fault is Fault.FREEZE_WITHIN:
+            self.kernel.after(0.0, lambda: process.freeze(self.kernel.chance.uniform(2.0, LONGEST_FREEZE_S)))
         return await answer
 
     def _fault(self, route: Route) -> Fault | None:

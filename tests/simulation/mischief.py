@@ -117,10 +117,10 @@ class Mischief:
     def _stale(self) -> None:
         if self.cluster.slurm.down:
             return
-        now = at_once(self.cluster.slurm.listing())
+        earlier = at_once(self.cluster.slurm.listing())
 
         def give_again() -> None:
-            self.cluster.stale = now
+            self.cluster.stale = earlier
 
         self.kernel.after(self.kernel.chance.uniform(0.1, 2.0), give_again)
 

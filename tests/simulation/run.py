@@ -17,6 +17,7 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from reconciler.store.keys import Keys
+from tests.simulation.agreement import Agreement
 from tests.simulation.cluster import Cluster
 from tests.simulation.etcd import EtcdClient, EtcdServer
 from tests.simulation.faults import Chaos, Fault
@@ -35,9 +36,12 @@ PEACE_S = 900.0
 """Within this long after the last fault everything must have come true: an sbatch of unknown outcome is waited for
 (62 s), a backoff ends (60 s), a job is lost (30 s), a finished one forgotten (120 s), one after the other."""
 
+PATIENCE_S = 30.0
+"""From agreement to silence: last looks may still be on their way into reports."""
+
 QUIET_S = 60.0
 
-WITHOUT_SINGLETON = frozenset({Fault.FREEZE, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL})
+WITHOUT_SINGLETON = frozenset({Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL})
 """Where Slurm does not keep jobs of one name apart, the intents have to, as far as clocks and listings are true."""
 
 
@@ -57,6 +61,7 @@ class Simulation:
         self.portal = Portal(kernel, self.books)
         self.scripts = Scripts(kernel, self.cluster, self.books)
         self.invariants = Invariants(kernel, self.books, self.cluster)
+        self.agreement = Agreement(self.books, self.cluster)
         self.processes: list[Process] = []
         self.started = 0
         self.mischief = Mischief(
@@ -100,6 +105,9 @@ class Simulation:
         if self.chaos.active:
             self._people()
             self.mischief.step()
+        else:
+            for job in sorted(self.books.wishes()):
+                self.portal.pause(job, paused=False)
 
     def _people(self) -> None:
         chance, wishes = self.kernel.chance, sorted(self.books.wishes())
@@ -125,70 +133,33 @@ class Simulation:
             self.start()
         self.kernel.run(CHAOS_S)
         self.calm_down()
-        self.kernel.run(PEACE_S)
-        self.require_agreement()
-        self.require_quiet()
+        self._await(self.agreement.complaint)
+        self._require_quiet()
         for job in sorted(self.books.wishes()):
             self.portal.delete(job)
-        self.kernel.run(PEACE_S)
-        self.require_nothing_left()
+        self._await(self.agreement.leftover)
 
     def calm_down(self) -> None:
         """Let nothing go wrong any more; what is broken still gets mended in its time."""
         self.kernel.say("calm")
         self.chaos.active = False
-        self.kernel.after(60.0, self._let_go_on)
 
-    def _let_go_on(self) -> None:
-        for job in sorted(self.books.wishes()):
-            self.portal.pause(job, paused=False)
+    def _await(self, complaint: Callable[[], str | None]) -> None:
+        """Let time pass until there is nothing to complain about, but not for ever."""
+        end = self.kernel.now + PEACE_S
+        while (said := complaint()) is not None:
+            if self.kernel.now >= end:
+                raise Violated(f"not within {PEACE_S:.0f} s: {said}")
+            self.kernel.run(5.0)
 
-    def require_agreement(self) -> None:
-        """Every wish is available on one Slurm job, and all that is open is leased."""
-        for job, wish in self.books.wishes().items():
-            report = self.books.report(job)
-            if wish.deleted is not None or report is None or report.phase is not Phase.AVAILABLE:
-                raise Violated(f"{job} did not settle: deleted {wish.deleted}, {report}")
-        self._require_no_leak()
-
-    def _require_no_leak(self) -> None:
-        wished = sorted(self.books.wishes())
-        alive = sorted(
-            one.mark.job
-            for one in self.cluster.slurm.jobs
-            if one.mark is not None and one.stage in {Stage.WAITING, Stage.ACTIVE}
-        )
-        if alive != wished:
-            raise Violated(f"Slurm has {alive}, wished are {wished}")
-        leased = {(GatewayName(lease.gateway), lease.port) for lease in self.books.leases() if not lease.released}
-        routes = {(name, route.port) for name, gateway in self.cluster.gateways.items() for route in gateway.routes}
-        if leased != routes:
-            raise Violated(f"leased are {sorted(leased)}, open are {sorted(routes)}")
-        owners = sorted({JobId(lease.job) for lease in self.books.leases()})
-        if owners != wished:
-            raise Violated(f"ports belong to {owners}, wished are {wished}")
-        foreign = [one for one in self.cluster.slurm.jobs if one.mark is None and one.state == "CANCELLED"]
-        if foreign:
-            raise Violated(f"I10: foreign jobs were cancelled: {foreign}")
-
-    def require_quiet(self) -> None:
+    def _require_quiet(self) -> None:
         """Nothing is written and nothing is changed where everything agrees."""
+        self.kernel.run(PATIENCE_S)
         before = (self.etcd.commits, self.cluster.mutations)
         self.kernel.run(QUIET_S)
-        if (self.etcd.commits, self.cluster.mutations) != before:
-            raise Violated(f"not quiet: from {before} to {(self.etcd.commits, self.cluster.mutations)}")
-
-    def require_nothing_left(self) -> None:
-        """Where nothing is wished nothing is left, in etcd, in Slurm and on the gateways."""
-        self._require_no_leak()
-        keys = self.books.keys
-        left = [
-            entry.key
-            for prefix in (keys.wishes, keys.forwards, keys.reports, keys.leases)
-            for entry in self.etcd.state.list(prefix).entries
-        ]
-        if left:
-            raise Violated(f"left in etcd: {left}")
+        after = (self.etcd.commits, self.cluster.mutations)
+        if after != before:
+            raise Violated(f"not quiet: commits and mutations went from {before} to {after}")
 
     def close(self) -> None:
         """End what still runs."""
