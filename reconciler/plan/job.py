@@ -60,7 +60,7 @@ def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> De
 def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     match view.standing:
         case Standing.UNTRIED:
-            return _submit(seen, view, 1, now)
+            return _submit(seen, view, _first_attempt(seen), now)
         case Standing.REPEATABLE:
             return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
         case Standing.UNSETTLED | Standing.UNCLEAR:
@@ -83,6 +83,12 @@ def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
     report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
     return Decision("SlurmNotSeen", report, (), WAIT_S, _silence(seen, report))  # the first listing wakes every job
+
+
+def _first_attempt(seen: Seen) -> int:
+    """Count on from every attempt that Slurm still shows: under this id there may have been an earlier wish."""
+    rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
+    return 1 + max((row.mark.attempt for row in rows), default=0)
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:

@@ -100,11 +100,12 @@ class Election:
         """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on."""
         while True:
             try:
-                return await self._campaign(leader)
-            except Conflict:
-                log.info("leader_awaited", key=self._key)
-                await self._vacancy()
-            except Retryable as error:
+                try:
+                    return await self._campaign(leader)
+                except Conflict:
+                    log.info("leader_awaited", key=self._key)
+                    await self._vacancy()
+            except Retryable as error:  # of the campaign, or of the wait: no trouble with etcd ends a standby
                 log.warning("campaign_failed", error=type(error).__name__, message=str(error))
                 await asyncio.sleep(1.0)
 

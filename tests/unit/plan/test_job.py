@@ -51,6 +51,15 @@ def test_a_job_whose_id_was_never_recorded_is_adopted() -> None:
     assert (decision.actions, decision.report.slurm.job_id, decision.report.phase) == ((), 9, Phase.SUBMITTED)
 
 
+@pytest.mark.invariant("I1", "I2")
+def test_a_wish_whose_id_was_used_before_takes_no_earlier_slurm_job_for_its_own() -> None:
+    """Its first attempt bore the number of the earlier wish's, whose end was taken for its own while sbatch ran."""
+    before = listing(row(Stage.ENDED, 7, attempt=1), row(Stage.ENDED, 8, attempt=2, state="NODE_FAIL"))
+    intent = plan(Seen(wish(), listing=before), LIMITS, at(1))
+    assert intent.actions == (Submit(3),)
+    assert plan(Seen(wish(), intent.report, listing=before), LIMITS, at(2)).reason == "SubmitOutcomeUnknown"
+
+
 @pytest.mark.invariant("I1")
 def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
     surplus = row(Stage.WAITING, 8, attempt=2)
