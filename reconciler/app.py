@@ -178,7 +178,7 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_stop(stop, queues, config.reconciler.stop_timeout_s), name="stop")
                 tasks.create_task(_for_ever("informer", informer.run()), name="informer")
-                fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
+                fence = await election.win(_leader)
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
@@ -190,6 +190,10 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
             log.info("controller_stopped")
         finally:
             await election.resign()
+
+
+def _leader() -> Leader:
+    return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
 
 
 async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -96,12 +96,15 @@ class Election:
         self._etcd_lease = EtcdLease(0)
         self._renewed_at = 0.0
 
-    async def win(self, leader: Leader) -> SameLife:
-        """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on."""
+    async def win(self, leader: Callable[[], Leader]) -> SameLife:
+        """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on.
+
+        `leader` is asked at each try, so that it tells since when one leads, not since when one waits.
+        """
         while True:
             try:
                 try:
-                    return await self._campaign(leader)
+                    return await self._campaign(leader())
                 except Conflict:
                     log.info("leader_awaited", key=self._key)
                     await self._vacancy()

@@ -75,9 +75,7 @@ class SlurmHand:
 class GatewayHand:
     """The `Forwarder` of one process for one gateway: looks, changes and looks again, as the real one does."""
 
-    def __init__(
-        self, cluster: Cluster, gate: Gate, process: Process, name: GatewayName, changed: Changed
-    ) -> None:
+    def __init__(self, cluster: Cluster, gate: Gate, process: Process, name: GatewayName, changed: Changed) -> None:
         self._world = cluster.gateways[name]
         self._cluster = cluster
         self._gate = gate
