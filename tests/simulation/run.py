@@ -22,7 +22,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.etcd import EtcdClient, EtcdServer
 from tests.simulation.faults import Chaos, Fault
 from tests.simulation.gate import Gate
-from tests.simulation.hands import GatewayHand, SlurmHand
+from tests.simulation.hands import Changed, GatewayHand, Require, SlurmHand
 from tests.simulation.invariants import Invariants, Violated
 from tests.simulation.kernel import Kernel
 from tests.simulation.mischief import Mischief
@@ -83,11 +83,12 @@ class Simulation:
         store = EtcdClient(self.etcd, self.gate, process)
 
         @asynccontextmanager
-        async def reach(changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+        async def reach(changed: Changed, require: Require) -> AsyncGenerator[Hands, None]:
             gateways = {
-                name: GatewayHand(self.cluster, self.gate, process, name, changed) for name in self.cluster.gateways
+                name: GatewayHand(world, self.cluster, self.gate, process, changed, require)
+                for name, world in self.cluster.gateways.items()
             }
-            yield Hands(SlurmHand(self.cluster, self.gate, process, changed), gateways)
+            yield Hands(SlurmHand(self.cluster, self.gate, process, changed, require), gateways)
 
         await app.run(self.config, b"s" * 32, store, reach, asyncio.Event())
 
