@@ -36,7 +36,7 @@ from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
-from reconciler.store.fence import Election, FencedStore, Leader
+from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -136,19 +136,23 @@ class Controller:
         )
 
 
-Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Hands]]
-"""Connects the hands, given whom to tell when a node becomes of use or of none."""
+Reach = Callable[[Callable[[NodeHealth], None], Callable[[], None]], AbstractAsyncContextManager[Hands]]
+"""Connects the hands, given whom to tell when a node becomes of use or of none, and whom to ask before a change."""
 
 
 async def preview(config: Config, store: KeyValueStore, reach: Reach, job: JobId | None = None) -> list[Preview]:
     """Return what would be done next for every job, or for one, without doing it; see `Previewer`."""
-    async with reach(_ignore) as hands:
+    async with reach(_ignore, _forbid) as hands:
         previewer = Previewer(World(Keys(config.etcd.prefix)), store, hands, _limits(config), utc_now)
         return await previewer.look(job)
 
 
 def _ignore(_: NodeHealth) -> None:
     """Stand in where nobody needs to know how the nodes are."""
+
+
+def _forbid() -> None:
+    raise NotLeading("a preview changes nothing")
 
 
 class _Stopped(Exception):
@@ -173,7 +177,7 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
         queues.nodes.add(health.name)
         queues.resyncs.add(EVERYTHING)
 
-    async with reach(changed) as hands:
+    async with reach(changed, election.require) as hands:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_stop(stop, queues, config.reconciler.stop_timeout_s), name="stop")

@@ -42,6 +42,10 @@ class Deposed(ReconcilerError):
     """The leader's etcd lease could not be renewed in time: stop, another one may act already."""
 
 
+class NotLeading(Conflict):
+    """It is not sure that this process still leads: nothing may be begun that etcd's fence cannot refuse."""
+
+
 class Leader(Value):
     """``controller/leader``."""
 
@@ -153,7 +157,7 @@ class Election:
         """Try one renewal; return whether an answer came in time, False only while there is time for another try."""
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        deadline = self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
+        deadline = self._deadline()
         try:
             async with asyncio.timeout_at(min(asked_at + timeout_s, deadline)):
                 await self._store.renew(self._etcd_lease)
@@ -166,6 +170,20 @@ class Election:
             return False
         self._renewed_at = asked_at
         return True
+
+    def require(self) -> None:
+        """Return while this process surely leads; asked right before what no fence in etcd can refuse.
+
+        A process that was stopped for a while goes on where it was, before `keep` has looked at the clock.
+
+        Raises:
+            NotLeading: the lease was last renewed so long ago that another process may lead.
+        """
+        if asyncio.get_running_loop().time() >= self._deadline():
+            raise NotLeading(f"{self._key} was not renewed in time: another process may lead")
+
+    def _deadline(self) -> float:
+        return self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
 
     async def resign(self) -> None:
         """Give the leadership up at once, so that a standby need not wait for the lease to end.

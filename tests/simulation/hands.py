@@ -9,6 +9,7 @@ from reconciler.errors import Retryable, UnexpectedOutput
 from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.lease import Route as Rule
 from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
+from tests.fakes.gateway_world import FakeGateway
 from tests.simulation.cluster import Cluster, at_once
 from tests.simulation.gate import Gate, Route
 from tests.simulation.process import Process
@@ -28,12 +29,14 @@ PROBE = Route("nc", 0.05, LIMIT_S)
 MUTATING = frozenset({SUBMIT.name, CANCEL.name, CHANGE.name})
 
 Changed = Callable[[NodeHealth], None]
+Require = Callable[[], None]
 
 
 class SlurmHand:
     """The `BatchSystem` of one process."""
 
-    def __init__(self, cluster: Cluster, gate: Gate, process: Process, changed: Changed) -> None:
+    def __init__(self, cluster: Cluster, gate: Gate, process: Process, changed: Changed, require: Require) -> None:
+        self._require = require
         self._cluster = cluster
         self._gate = gate
         self._process = process
@@ -47,6 +50,7 @@ class SlurmHand:
 
     async def submit(self, submission: Submission) -> SlurmId:
         """Run sbatch."""
+        self._require()
         return await self._gate.call(self._process, SUBMIT, lambda: self._cluster.submit(submission))
 
     async def listing(self) -> QueueListing:
@@ -64,6 +68,7 @@ class SlurmHand:
 
     async def cancel(self, row: QueueRow) -> None:
         """Run scancel."""
+        self._require()
         sent = self._cluster.kernel.now
         await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent))
 
@@ -75,12 +80,15 @@ class SlurmHand:
 class GatewayHand:
     """The `Forwarder` of one process for one gateway: looks, changes and looks again, as the real one does."""
 
-    def __init__(self, cluster: Cluster, gate: Gate, process: Process, name: GatewayName, changed: Changed) -> None:
-        self._world = cluster.gateways[name]
+    def __init__(
+        self, world: FakeGateway, cluster: Cluster, gate: Gate, process: Process, changed: Changed, require: Require
+    ) -> None:
+        self._world = world
+        self._require = require
         self._cluster = cluster
         self._gate = gate
         self._process = process
-        self._health = HealthRecord(name, cluster.kernel.wall, changed)
+        self._health = HealthRecord(world.name, cluster.kernel.wall, changed)
         self._confirmed: frozenset[Rule] | None = None
 
     @property
@@ -101,6 +109,7 @@ class GatewayHand:
         """Make these the only routes."""
         steps = sorted((await self.read()).symmetric_difference(routes))
         if steps:
+            self._require()
             sent = self._cluster.kernel.now
             await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent))
             left = sorted((await self.read()).symmetric_difference(routes))

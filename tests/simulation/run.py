@@ -1,22 +1,28 @@
 """One schedule: a site, people, faults from one seed; then calm, and everything must have come true."""
 
-import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncio
 
 from reconciler import app
 from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.config import Config
-from reconciler.model.base import GatewayName
+from reconciler.model.base import GatewayName, JobId
+from reconciler.model.queue import Stage
+from reconciler.model.report import Phase
 from reconciler.store.keys import Keys
 from tests.simulation.agreement import Agreement
 from tests.simulation.cluster import Cluster
 from tests.simulation.etcd import EtcdClient, EtcdServer
 from tests.simulation.faults import Chaos, Fault
 from tests.simulation.gate import Gate
-from tests.simulation.hands import GatewayHand, SlurmHand
+from tests.simulation.hands import Changed, GatewayHand, Require, SlurmHand
 from tests.simulation.invariants import Invariants, Violated
 from tests.simulation.kernel import Kernel
 from tests.simulation.mischief import Mischief
@@ -35,9 +41,7 @@ PATIENCE_S = 30.0
 
 QUIET_S = 60.0
 
-WITHOUT_SINGLETON = frozenset(
-    {Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL}
-)
+WITHOUT_SINGLETON = frozenset({Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL})
 """Where Slurm does not keep jobs of one name apart, the intents have to, as far as clocks and listings are true."""
 
 
@@ -60,7 +64,9 @@ class Simulation:
         self.agreement = Agreement(self.books, self.cluster)
         self.processes: list[Process] = []
         self.started = 0
-        self.mischief = Mischief(kernel, self.chaos, self.etcd, self.cluster, self.portal, self.scripts, self._running)
+        self.mischief = Mischief(
+            kernel, self.chaos, self.etcd, self.cluster, self.portal, self.scripts, self._running
+        )
         kernel.after_step = self.invariants.check_step
         kernel.after(1.0, self._every_second)
         random.seed(seed)
@@ -77,11 +83,12 @@ class Simulation:
         store = EtcdClient(self.etcd, self.gate, process)
 
         @asynccontextmanager
-        async def reach(changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+        async def reach(changed: Changed, require: Require) -> AsyncGenerator[Hands, None]:
             gateways = {
-                name: GatewayHand(self.cluster, self.gate, process, name, changed) for name in self.cluster.gateways
+                name: GatewayHand(world, self.cluster, self.gate, process, changed, require)
+                for name, world in self.cluster.gateways.items()
             }
-            yield Hands(SlurmHand(self.cluster, self.gate, process, changed), gateways)
+            yield Hands(SlurmHand(self.cluster, self.gate, process, changed, require), gateways)
 
         await app.run(self.config, b"s" * 32, store, reach, asyncio.Event())
 

@@ -10,7 +10,7 @@ from reconciler.actuators.gateway import scripts
 from reconciler.actuators.gateway.plan import Step, in_force, plan
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.gateway.table import Seen, seen
-from reconciler.actuators.health import HealthRecord
+from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import Applied, NodeHealth, Target
 from reconciler.config import Config, GatewayNode
 from reconciler.errors import Retryable, UnexpectedOutput
@@ -64,11 +64,13 @@ class Gateway:
         *,
         now: Callable[[], datetime],
         on_change: Callable[[NodeHealth], None] | None = None,
+        require: Callable[[], None] = allowed,
     ) -> None:
         self._node = node
         self._name = name
         self._settings = settings
         self._health = HealthRecord(name, now, on_change)
+        self._require = require
         self._confirmed: frozenset[Route] | None = None
 
     @property
@@ -125,6 +127,7 @@ class Gateway:
         """Take the steps; return what iptables complained about, for its exit status alone says too little."""
         for start in range(0, len(steps), STEPS_PER_CALL):
             part = steps[start : start + STEPS_PER_CALL]
+            self._require()
             finished = await self._run(scripts.change(step.argv for step in part))
             if not scripts.changed(finished, len(part)):
                 return finished.complaint

@@ -74,7 +74,9 @@ class Site:
         self.controllers.clear()
 
     @asynccontextmanager
-    async def _reach(self, changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+    async def _reach(
+        self, changed: Callable[[NodeHealth], None], _require: Callable[[], None]
+    ) -> AsyncGenerator[Hands, None]:
         self.listeners.append(changed)
         yield Hands(self.slurm, dict(self.gateways))
         self.listeners.remove(changed)
