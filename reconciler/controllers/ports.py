@@ -1,10 +1,11 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 import structlog
 
@@ -34,6 +35,17 @@ class PortSettings:
     external_ips: Mapping[GatewayName, str]
 
 
+LEASES_AT_ONCE = 100
+"""So many leases in one transaction: etcd takes 128 guards and 128 writes, and the job's own come on top."""
+
+
+class LeaseWrite(NamedTuple):
+    """How one port is taken: it holds only while nobody has it."""
+
+    guard: Unchanged
+    put: Put
+
+
 @dataclass
 class Ports:
     """The leases of jobs, written to etcd."""
@@ -45,8 +57,8 @@ class Ports:
     now: Callable[[], datetime]
     chance: Callable[[], float] = random.random
 
-    async def lease(self, seen: Seen, wanted: LeasePorts) -> Revision:
-        """Lease a port for each index, all on one gateway; return the revision of the last lease.
+    async def choose(self, seen: Seen, wanted: LeasePorts) -> list[list[LeaseWrite]]:
+        """Choose a free port for each index, all on one gateway; return the writes, as many as fit a transaction each.
 
         Raises:
             RangeFull: no gateway has room.
@@ -56,15 +68,18 @@ class Ports:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        revision = Revision(0)
+        taken = set(self._taken(name))
+        writes = []
         for index in wanted.indices:
+            port = await self._free_port(gateway, taken, tuple(addresses.values()))
+            taken.add(port)
             lease = Lease.model_validate(
                 {
                     "job": seen.wish.id,
                     "index": index,
                     "gateway": name,
                     "external_ip": self.settings.external_ips[name],
-                    "port": await self._free_port(gateway, tuple(addresses.values())),
+                    "port": port,
                     "run": wanted.run,
                     "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
                     "target_ip": addresses[wanted.node],
@@ -72,8 +87,13 @@ class Ports:
                     "leased": self.now(),
                 }
             )
-            revision = await self._take(lease)
-        return revision
+            writes.append(self._taking(lease))
+        return [writes[start : start + LEASES_AT_ONCE] for start in range(0, len(writes), LEASES_AT_ONCE)]
+
+    def _taking(self, lease: Lease) -> LeaseWrite:
+        log.info("port_chosen", job=lease.job, index=lease.index, gateway=lease.gateway, port=lease.port)
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        return LeaseWrite(Unchanged(key, Revision(0)), Put(key, encode(lease)))
 
     def _gateway(self, seen: Seen, count: int) -> GatewayName:
         """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
@@ -95,22 +115,15 @@ class Ports:
         names = (name for name in self.world.leases.names() if name.startswith(prefix))
         return frozenset(int(port) for port in (name.removeprefix(prefix) for name in names) if port.isdigit())
 
-    async def _free_port(self, gateway: Forwarder, ips: tuple[str, ...]) -> int:
+    async def _free_port(self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...]) -> int:
         """Return a port without a lease on which nothing listens, on the gateway and on every node of the job."""
         chance = None if self.settings.static else self.chance
-        for port in candidates(self._taken(gateway.name), self.settings.ports, chance):
+        for port in candidates(taken, self.settings.ports, chance):
             listening = await gateway.listening(port, ips)
             if not listening:
                 return port
             log.warning("port_occupied", gateway=gateway.name, port=port, listening=listening)
         raise RangeFull(f"no port of {self.settings.ports.first}-{self.settings.ports.last} is free on {gateway.name}")
-
-    async def _take(self, lease: Lease) -> Revision:
-        gateway = GatewayName(lease.gateway)
-        key = self.world.keys.lease(gateway, lease.port)
-        revision = await self.store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(lease)),))
-        log.info("port_leased", job=lease.job, index=lease.index, gateway=gateway, port=lease.port)
-        return revision
 
     async def release(self, leases: tuple[Lease, ...]) -> Revision:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""

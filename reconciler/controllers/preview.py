@@ -20,6 +20,7 @@ from reconciler.model.decision import (
     Forget,
     LeasePorts,
     Limits,
+    Look,
     ReleaseLeases,
     Submit,
 )
@@ -50,6 +51,8 @@ def _in_words(action: Action) -> str:
     match action:
         case Submit(attempt):
             return f"submit attempt {attempt}"
+        case Look():
+            return "list Slurm at once"
         case Cancel(row):
             return f"cancel Slurm job {row.slurm_id} ({row.state})"
         case LeasePorts(indices, node, _):

@@ -70,6 +70,11 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """List Slurm at once: something says that the last listing is behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Run scancel for exactly this Slurm job."""
 
@@ -105,7 +110,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

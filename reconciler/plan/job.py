@@ -16,6 +16,7 @@ from reconciler.model.decision import (
     Hindrance,
     LeasePorts,
     Limits,
+    Look,
     ReleaseLeases,
     Seen,
     Submit,
@@ -74,16 +75,13 @@ def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> De
 def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     match view.standing:
         case Standing.UNTRIED:
-            return _submit(seen, view, 1, now)
+            return _submit(seen, view, _first_attempt(seen), now)
         case Standing.REPEATABLE:
             return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
         case Standing.UNSETTLED | Standing.UNCLEAR:
             return _await_clarity(seen, view, now)
-        case Standing.WAITING if _asked_for_ports(seen, view):
-            return _run(seen, view, now)  # a job that calls has started, whatever the last listing said
-        case Standing.WAITING:
-            report = status.report(seen, view, Phase.SUBMITTED, now)
-            return Decision("JobQueued", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
+        case Standing.ACCEPTED | Standing.WAITING:
+            return _wait(seen, view, now)
         case Standing.ACTIVE:
             return _run(seen, view, now)
         case Standing.ENDING:
@@ -99,7 +97,13 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
 def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
     report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
-    return Decision("SlurmNotSeen", report, (), STEP_S, _silence(seen, report))
+    return Decision("SlurmNotSeen", report, (), WAIT_S, _silence(seen, report))  # the first listing wakes every job
+
+
+def _first_attempt(seen: Seen) -> int:
+    """Count on from every attempt that Slurm still shows: under this id there may have been an earlier wish."""
+    rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
+    return 1 + max((row.mark.attempt for row in rows), default=0)
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
@@ -119,11 +123,21 @@ def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     phase = seen.report.phase if seen.report is not None else Phase.PENDING
     reason = "SubmitOutcomeUnknown" if view.standing is Standing.UNSETTLED else "JobNotSeen"
     report = status.report(seen, view, phase, now)
-    return Decision(reason, report, _cancel(view.surplus), STEP_S, _silence(seen, report))
+    hindrance = _silence(seen, report) or status.hindrance(seen.report)  # stands until it is clear what became of it
+    return Decision(reason, report, _cancel(view.surplus), STEP_S, hindrance)
 
 
 def _silence(seen: Seen, report: Report) -> Hindrance | None:
     return SILENT if report.phase is Phase.PENDING and not seen.reachable else None
+
+
+def _wait(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Wait for Slurm; a job that asks for ports has started, and the listing that shows it is asked for at once."""
+    report = status.report(seen, view, Phase.SUBMITTED, now)
+    tidy = (*_release(seen), *_cancel(view.surplus))
+    if _asked_for_ports(seen, view):
+        return Decision("ListingBehind", report, (*tidy, Look()), STEP_S)
+    return Decision("JobQueued", report, tidy, WAIT_S)
 
 
 def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
@@ -132,6 +146,8 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     surplus = _cancel(view.surplus)
     if not _asked_for_ports(seen, view) or seen.forward is None:
         return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
+    if not set(seen.forward.nodes) <= set(view.row.nodes if view.row is not None else ()):
+        return _refuse_nodes(seen, view, report, surplus)
     outdated = _release(seen, but_of=seen.forward.run)
     if outdated:
         return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
@@ -146,6 +162,15 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     if report.phase is not Phase.AVAILABLE:
         return Decision("ApplicationSilent", report, surplus, WAIT_S)
     return Decision("Available", report, surplus)
+
+
+def _refuse_nodes(seen: Seen, view: SlurmView, report: Report, surplus: tuple[Action, ...]) -> Decision:
+    """Lease nothing to nodes that Slurm did not give the job: its own user may have asked with its token."""
+    asked = ", ".join(seen.forward.nodes[:5]) if seen.forward is not None else ""
+    given = ", ".join(view.row.nodes[:5]) if view.row is not None else ""
+    message = f"Ports were asked for on {asked}; Slurm gave the job {given or 'no node'}."
+    hindrance = Hindrance("NodesNotOfTheJob", message)
+    return Decision("NodesNotOfTheJob", report, (*_release(seen), *surplus), WAIT_S, hindrance)
 
 
 def _running_phase(seen: Seen) -> Phase:

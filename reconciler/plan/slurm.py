@@ -14,6 +14,8 @@ class Standing(Enum):
 
     UNTRIED = auto()
     """No sbatch was ever intended."""
+    ACCEPTED = auto()
+    """sbatch gave its id, and no listing has shown it yet."""
     UNSETTLED = auto()
     """An sbatch was intended and its outcome is unknown; it may yet show up."""
     REPEATABLE = auto()
@@ -80,9 +82,12 @@ def _own(record: SlurmRecord, rows: tuple[QueueRow, ...]) -> QueueRow | None:
 
 
 def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
-    """Bring the record up to date; a job that waits again after it had started was requeued."""
+    """Bring the record up to date; a later submit time of the same id is a requeue (measured on Slurm 22.05).
+
+    Not "it waits again": one listing that is behind would say so, and cut a live session's ports (I2).
+    """
     waits = row.stage is Stage.WAITING
-    requeued = waits and record.started is not None
+    requeued = record.submitted is not None and row.submitted > record.submitted
     return record.model_copy(
         update={
             "job_id": row.slurm_id,
@@ -106,6 +111,8 @@ def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datet
         shown = seen.listing is not None and seen.listing.asked >= settled
         return Standing.REPEATABLE if shown else Standing.UNSETTLED
     missing = seen.missing
+    if missing is None and record.submitted is None:
+        return Standing.ACCEPTED
     if missing is None or missing.listings < limits.lost_after_listings:
         return Standing.UNCLEAR
     return Standing.LOST if now - missing.since >= timedelta(seconds=limits.lost_after_s) else Standing.UNCLEAR

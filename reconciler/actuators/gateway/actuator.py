@@ -14,7 +14,7 @@ from reconciler.actuators.gateway.fence import require_no_later
 from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.gateway.table import Seen, seen
-from reconciler.actuators.health import HealthRecord
+from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.config import Config, GatewayNode
 from reconciler.errors import Retryable, UnexpectedOutput
@@ -71,11 +71,13 @@ class Gateway:
         *,
         now: Callable[[], datetime],
         on_change: Callable[[NodeHealth], None] | None = None,
+        require: Callable[[], None] = allowed,
     ) -> None:
         self._node = node
         self._name = name
         self._settings = settings
         self._health = HealthRecord(name, now, on_change)
+        self._require = require
         self._backend: Backend | None = None
         self._restores: bool | None = None
         self._estranged = ""
@@ -162,6 +164,7 @@ class Gateway:
     async def _carry_out(self, change: Change) -> str:
         """Take the steps; return what iptables complained about, for its exit status alone says too little."""
         for command in change.commands(restore=await self._may_restore()):
+            self._require()
             finished = await self._run(command)
             if not change.succeeded(finished):
                 self._restores = None  # asked again: it may be what is no longer allowed

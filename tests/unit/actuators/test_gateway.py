@@ -11,6 +11,7 @@ from reconciler.actuators.protocols import NodeHealth, Target
 from reconciler.errors import Retryable, Terminal, UnexpectedOutput, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
+from reconciler.store.fence import NotLeading
 from tests.fakes.gateway_iptables import FakeIptables
 
 ONE, TWO = Route(50001, "10.0.0.1", 50001), Route(50002, "10.0.0.2", 50002)
@@ -69,6 +70,22 @@ async def test_a_batch_that_fails_half_way_is_reported_and_goes_on_next_time() -
         await gateway.apply(frozenset({ONE, TWO}), EPOCH)
     iptables.fails_after = None
     assert (await gateway.apply(frozenset({ONE, TWO}), EPOCH)).routes == {ONE, TWO}
+
+
+@pytest.mark.invariant("I7")
+async def test_who_may_lead_no_more_still_looks_and_changes_nothing() -> None:
+    iptables = FakeIptables()
+    await a_gateway(iptables).apply(frozenset({ONE}), EPOCH)
+    before = len(iptables.ran)
+
+    def refuse() -> None:
+        raise NotLeading("another process may lead")
+
+    settings = GatewaySettings(RuleSettings("main", 50000, 50999), "10.0.0.254", 20.0, 1)
+    deposed = Gateway(iptables, GatewayName("gateway-1"), settings, now=lambda: NOW, require=refuse)
+    with pytest.raises(NotLeading):
+        await deposed.apply(frozenset({TWO}), EPOCH)
+    assert (await deposed.read(), len(iptables.ran)) == (frozenset({ONE}), before)
 
 
 @pytest.mark.invariant("I2")

@@ -75,7 +75,7 @@ async def test_a_port_on_which_something_listens_is_skipped(small: Site) -> None
 
 async def test_a_port_that_is_taken_on_any_node_of_the_job_is_skipped(small: Site) -> None:
     small.gateway.listen("10.101.0.2", FIRST_PORT)
-    await small.running(JOB)
+    await small.running(JOB, nodes=("c1", "c2"))
     await small.ask_for_ports(JOB, nodes=("c1", "c2"))
     await small.until(lambda: leased(small, JOB), {SECOND_PORT})
 
@@ -113,7 +113,7 @@ async def test_a_lease_whose_answer_was_lost_is_the_jobs_all_the_same(site: Site
 
 
 async def test_a_node_that_the_gateway_does_not_know_is_said_and_tried_again(site: Site) -> None:
-    await site.running(JOB)
+    await site.running(JOB, nodes=("c9",))
     await site.ask_for_ports(JOB, nodes=("c9",))
     await site.until(lambda: why_not(site, JOB), "Terminal")
     for gateway in site.gateways.values():

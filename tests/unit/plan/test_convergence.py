@@ -16,6 +16,7 @@ from reconciler.model.decision import (
     LeasePorts,
     Limits,
     Link,
+    Look,
     ReleaseLeases,
     Seen,
     Submit,
@@ -64,11 +65,13 @@ class Cluster:
                 slurm_id = SlurmId(100 + len(self.jobs))
                 state = STATES[Stage.WAITING]
                 self.jobs.append(
-                    QueueRow(slurm_id, "alice", Mark(JOB, attempt), state, Stage.WAITING, self.now, ("c1",))
+                    QueueRow(slurm_id, "alice", Mark(JOB, attempt), state, Stage.WAITING, self.now, ("c1", "c2"))
                 )
                 if answered and self.report is not None and self.report.slurm is not None:
                     record = self.report.slurm.model_copy(update={"job_id": slurm_id})
                     self.report = self.report.model_copy(update={"slurm": record})
+            case Look():
+                pass  # every listing of this world is fresh
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
