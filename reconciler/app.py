@@ -68,6 +68,8 @@ class Controller:
     world: World
     informer: Informer
     hands: Hands
+    epoch: int
+    """The create revision of our leader key: greater for every later leader."""
 
     def tasks(self) -> Iterator[tuple[str, Coroutine[None, None, NoReturn]]]:
         """Yield every long task of a leader by its name."""
@@ -111,6 +113,7 @@ class Controller:
             queues=self.queues,
             doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
             read_back_interval_s=self.config.gateways.read_back_interval_s,
+            epoch=self.epoch,
         )
 
     def _jobs(self, sight: Sight) -> JobController:
@@ -186,7 +189,9 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                controller = Controller(config, server_secret, fenced, queues, world, informer, hands)
+                controller = Controller(
+                    config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
+                )
                 queues.resyncs.add(EVERYTHING)
                 for name, task in controller.tasks():
                     tasks.create_task(_for_ever(name, task), name=name)

@@ -20,6 +20,7 @@ from reconciler.model.base import JobId
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Decision,
     Forget,
     Hindrance,
@@ -178,6 +179,8 @@ class _Pass:
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
                 await self._lease(action)
+            case ChangeSources(leases, sources):
+                await self._c.reached(await self._c.ports.admit(leases, sources))
             case ReleaseLeases(leases):
                 await self._c.reached(await self._c.ports.release(leases))
             case Forget():

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network
 from typing import NamedTuple
 
 import structlog
@@ -82,6 +83,7 @@ class Ports:
                     "run": wanted.run,
                     "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
                     "target_ip": addresses[wanted.node],
+                    "sources": seen.wish.spec.allow_from,
                     "leased": self.now(),
                 }
             )
@@ -127,12 +129,21 @@ class Ports:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""
         now, revision = self.now(), Revision(0)
         for lease in leases:
-            key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
-            name = key.removeprefix(self.world.keys.leases)
-            stored = self.world.leases.get(name)
-            if stored is None or stored.value != lease:
-                raise Conflict(f"{key} changed")
-            write = Put(key, encode(released_at(lease, now, self.settings.quarantine_s)))
-            revision = await self.store.commit((Unchanged(key, stored.mod_revision),), (write,))
+            revision = await self._replace(lease, released_at(lease, now, self.settings.quarantine_s))
             log.info("port_released", job=lease.job, gateway=lease.gateway, port=lease.port)
         return revision
+
+    async def admit(self, leases: tuple[Lease, ...], sources: tuple[IPv4Network, ...]) -> Revision:
+        """Let only these networks in, everyone if there are none; leases that changed meanwhile are a `Conflict`."""
+        revision = Revision(0)
+        for lease in leases:
+            revision = await self._replace(lease, lease.model_copy(update={"sources": sources}))
+            log.info("sources_changed", job=lease.job, port=lease.port, sources=[str(source) for source in sources])
+        return revision
+
+    async def _replace(self, lease: Lease, new: Lease) -> Revision:
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        stored = self.world.leases.get(key.removeprefix(self.world.keys.leases))
+        if stored is None or stored.value != lease:
+            raise Conflict(f"{key} changed")
+        return await self.store.commit((Unchanged(key, stored.mod_revision),), (Put(key, encode(new)),))

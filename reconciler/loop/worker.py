@@ -8,7 +8,7 @@ from typing import Generic, NoReturn, TypeVar
 
 import structlog
 
-from reconciler.errors import Retryable, Terminal
+from reconciler.errors import Retryable, Superseded, Terminal
 from reconciler.loop.workqueue import WorkQueue
 
 K = TypeVar("K", bound=Hashable)
@@ -53,6 +53,8 @@ class Worker(Generic[K]):
                 self.queue.forget(key)
             else:
                 self.queue.retry(key)
+        except Superseded:
+            raise  # whoever leads now does this work: the process ends over it
         except Exception as error:
             log.exception("pass_broken", kind=self.name, key=key)
             self._retry(key, error, time.monotonic() - started)

@@ -105,13 +105,13 @@ class GatewayHand:
         """Return the routes in force."""
         return await self._ask(READ, lambda: at_once(self._world.read()))
 
-    async def apply(self, routes: frozenset[Rule]) -> Applied:
+    async def apply(self, routes: frozenset[Rule], epoch: int) -> Applied:
         """Make these the only routes."""
         steps = sorted((await self.read()).symmetric_difference(routes))
         if steps:
             self._require()
             sent = self._cluster.kernel.now
-            await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent))
+            await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent, epoch))
             left = sorted((await self.read()).symmetric_difference(routes))
             if left:
                 raise UnexpectedOutput(f"{self.name}: port {left[0].port} is not as wanted, still")

@@ -11,6 +11,7 @@ from reconciler.model.base import SlurmId
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Forget,
     LeasePorts,
     Limits,
@@ -75,6 +76,8 @@ class Cluster:
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case ChangeSources(leases, sources):
+                self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):
                 released = {x.index: x.model_copy(update={"quarantine_ends": self.now}) for x in leases}
                 self.leases |= released
