@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from reconciler.actuators.health import HealthRecord
-from reconciler.actuators.protocols import Applied, NodeHealth, Target
+from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.errors import Retryable, UnexpectedOutput
 from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.lease import Route as Rule
@@ -100,6 +100,11 @@ class GatewayHand:
     def health(self) -> NodeHealth:
         """Whether its last command got an answer."""
         return self._health.current
+
+    @property
+    def backend(self) -> Backend | None:
+        """Its kind of iptables."""
+        return self._world.backend
 
     async def read(self) -> frozenset[Rule]:
         """Return the routes in force."""

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 
+from reconciler.errors import Superseded
 from reconciler.store.fence import Deposed
 from tests.simulation.kernel import Kernel
 from tests.simulation.loop import ProcessLoop
@@ -85,7 +86,7 @@ class Process:
 
 
 def _is_deposed(error: BaseException | None) -> bool:
-    return isinstance(error, ExceptionGroup) and all(isinstance(one, Deposed) for one in error.exceptions)
+    return isinstance(error, ExceptionGroup) and all(isinstance(one, (Deposed, Superseded)) for one in error.exceptions)
 
 
 def _complain(name: str, error: BaseException | None) -> None:

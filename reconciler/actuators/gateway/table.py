@@ -2,10 +2,18 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from reconciler.actuators.gateway.rules import RuleSettings, Table, comment_prefix, epoch_prefix, route_rules
+from reconciler.actuators.gateway.rules import (
+    RULES_REMEMBERED,
+    RuleSettings,
+    Table,
+    comment_prefix,
+    epoch_prefix,
+    route_rules,
+)
 from reconciler.errors import UnexpectedOutput
 from reconciler.model.lease import Route, canonical_text
 
@@ -47,7 +55,8 @@ class Seen:
     """Whether our jump from FORWARD comes before everything except the jumps of other installations like ours."""
 
 
-def meaning_of(words: Iterable[str]) -> Meaning:
+@lru_cache(maxsize=RULES_REMEMBERED)
+def meaning_of(words: tuple[str, ...]) -> Meaning:
     """Return what a rule says; an edited rule says something else, whatever its comment still claims."""
     options: list[list[str]] = []
     negated = False
@@ -127,6 +136,7 @@ def _is_a_neighbours(rule: str, settings: RuleSettings) -> bool:
     return leads is not None and leads[1] != settings.instance
 
 
+@lru_cache(maxsize=RULES_REMEMBERED)
 def _rule(table: Table, chain: str, text: str, settings: RuleSettings) -> SeenRule:
     words = tuple(text.replace('"', "").split()) if _PLAIN.fullmatch(text) else _shell_words(text)
     meaning = meaning_of(words)
