@@ -25,7 +25,7 @@ class Lease(Value):
     """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The same on the gateway and on the job's nodes."""
-    run: str
+    run: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
     """Which run of the job asked for it: Slurm id and how often it had been requeued, ``4711.0``."""
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
@@ -35,6 +35,12 @@ class Lease(Value):
     leased: Moment
     quarantine_ends: Moment | None = None
     """Set on release: the port is closed from then on, and may not be leased again before this moment."""
+
+    @property
+    def run_order(self) -> tuple[int, int]:
+        """The run as Slurm id and requeues; runs of one job come in this order."""
+        slurm_id, _, requeues = self.run.partition(".")
+        return int(slurm_id), int(requeues)
 
     @property
     def released(self) -> bool:

@@ -134,7 +134,7 @@ def _silence(seen: Seen, report: Report) -> Hindrance | None:
 def _wait(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Wait for Slurm; a job that asks for ports has started, and the listing that shows it is asked for at once."""
     report = status.report(seen, view, Phase.SUBMITTED, now)
-    tidy = (*_release(seen), *_cancel(view.surplus))
+    tidy = (*_release_earlier(seen, view), *_cancel(view.surplus))
     if _asked_for_ports(seen, view):
         return Decision("ListingBehind", report, (*tidy, Look()), STEP_S)
     return Decision("JobQueued", report, tidy, WAIT_S)
@@ -145,7 +145,7 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     report = status.report(seen, view, _running_phase(seen), now)
     surplus = _cancel(view.surplus)
     if not _asked_for_ports(seen, view) or seen.forward is None:
-        return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
+        return Decision("NoPortsAsked", report, (*_release_earlier(seen, view), *surplus), WAIT_S)
     if not set(seen.forward.nodes) <= set(view.row.nodes if view.row is not None else ()):
         return _refuse_nodes(seen, view, report, surplus)
     outdated = _release(seen, but_of=seen.forward.run)
@@ -240,6 +240,15 @@ def _living(view: SlurmView) -> tuple[QueueRow, ...]:
 def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
     """Give back the job's ports, all of them or those of other runs."""
     leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
+    return (ReleaseLeases(leases),) if leases else ()
+
+
+def _release_earlier(seen: Seen, view: SlurmView) -> tuple[Action, ...]:
+    """Give back the ports of runs before the present one."""
+    record = view.record
+    present = (record.job_id or 0, record.requeues) if record is not None else (0, 0)
+    open_ = (link.lease for link in seen.links if not link.lease.released)
+    leases = tuple(lease for lease in open_ if lease.run_order < present)
     return (ReleaseLeases(leases),) if leases else ()
 
 

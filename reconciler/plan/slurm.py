@@ -58,7 +58,8 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
     row = _own(record, rows)
     surplus = tuple(other for other in _alive(rows) if row is None or other.slurm_id != row.slurm_id)
     if row is not None:
-        return SlurmView(OF_STAGE[row.stage], _updated(record, row), row, surplus)
+        standing = Standing.UNCLEAR if _is_behind(record, row) else OF_STAGE[row.stage]
+        return SlurmView(standing, _updated(record, row), row, surplus)
     return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus)
 
 
@@ -81,13 +82,20 @@ def _own(record: SlurmRecord, rows: tuple[QueueRow, ...]) -> QueueRow | None:
     return min(candidates, key=lambda row: (not is_alive(row), row.slurm_id), default=None)
 
 
-def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
-    """Bring the record up to date; a later submit time of the same id is a requeue (measured on Slurm 22.05).
+def _is_behind(record: SlurmRecord, row: QueueRow) -> bool:
+    """Whether a row shows a job waiting that was seen started and was not requeued since: nothing follows from it."""
+    return row.stage is Stage.WAITING and record.started is not None and not _is_requeued(record, row)
 
-    Not "it waits again": one listing that is behind would say so, and cut a live session's ports (I2).
-    """
-    waits = row.stage is Stage.WAITING
-    requeued = record.submitted is not None and row.submitted > record.submitted
+
+def _is_requeued(record: SlurmRecord, row: QueueRow) -> bool:
+    """Whether Slurm put the job back: the same id has a later submit time then (measured on Slurm 22.05)."""
+    return record.submitted is not None and row.submitted > record.submitted
+
+
+def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
+    """Bring the record up to date. That a job waits again is no requeue: one listing that is behind says so too."""
+    requeued = _is_requeued(record, row)
+    started = record.started if _is_behind(record, row) else row.started
     return record.model_copy(
         update={
             "job_id": row.slurm_id,
@@ -96,7 +104,7 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
             "reason": row.reason or None,
             "nodes": row.nodes,
             "requeues": record.requeues + requeued,
-            "started": None if waits else row.started,
+            "started": None if row.stage is Stage.WAITING and requeued else started,
             "ends": row.ends,
         }
     )

@@ -74,7 +74,7 @@ class Process:
     def _over(self, main: "asyncio.Task[None]") -> None:
         """End by itself: a deposed leader does; everything else is a bug."""
         if not self.alive:
-            main.cancelled() or main.exception()  # noqa: B018 - looked at, so that asyncio does not complain
+            main.cancelled() or main.exception()
             return
         error = None if main.cancelled() else main.exception()
         self._kernel.say(f"{self.name} ends: {error!r}")

@@ -2,7 +2,16 @@
 
 import pytest
 
-from reconciler.model.decision import Cancel, Forget, LeasePorts, Look, Missing, ReleaseLeases, Seen, Submit
+from reconciler.model.decision import (
+    Cancel,
+    Forget,
+    LeasePorts,
+    Look,
+    Missing,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from reconciler.plan.job import plan

@@ -162,7 +162,7 @@ async def test_a_fenced_store_keeps_the_guards_it_is_given() -> None:
 async def test_who_was_stopped_past_its_deadline_may_begin_nothing_even_before_it_has_looked_at_its_lease() -> None:
     """A process that goes on after a stop runs what was under way first: it closed routes of its successor's leases."""
     leader = election(MemoryStore())
-    await leader.win(LEADER)
+    await leader.win(leads)
     await asyncio.sleep(TTL_S * 0.75 - 0.1)
     leader.require()
     await asyncio.sleep(0.1)
@@ -174,8 +174,8 @@ async def test_a_watch_that_breaks_does_not_end_a_standby() -> None:
     """Its error escaped past the handler beside it, and every standby's process ended with etcd's first hiccup."""
     store = MemoryStore()
     first, second = election(store), election(store)
-    await first.win(LEADER)
-    keeping, winning = asyncio.create_task(first.keep()), asyncio.create_task(second.win(LEADER))
+    await first.win(leads)
+    keeping, winning = asyncio.create_task(first.keep()), asyncio.create_task(second.win(leads))
     await asyncio.sleep(1)
     store.drop_watches()
     await asyncio.sleep(10)
