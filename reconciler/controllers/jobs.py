@@ -194,11 +194,13 @@ class _Pass:
         """
         if self._report is None:
             return
-        for leases in await self._c.ports.choose(self._seen, wanted):
-            guards = (*self._guards(), *(write.guard for write in leases))
-            puts = (Put(self._c.world.keys.report(self._job), encode(self._report)), *(write.put for write in leases))
-            self._report_revision = await self._c.store.commit(guards, puts)
-            await self._c.reached(self._report_revision)
+        again = Put(self._c.world.keys.report(self._job), encode(self._report))
+        async with self._c.ports.choosing(self._seen, wanted) as groups:
+            for leases in groups:
+                guards = (*self._guards(), *(write.guard for write in leases))
+                puts = (again, *(write.put for write in leases))
+                self._report_revision = await self._c.store.commit(guards, puts)
+                await self._c.reached(self._report_revision)
 
     def _guards(self) -> tuple[Unchanged, Unchanged]:
         """Wish and report are still the ones decided upon."""

@@ -1,8 +1,10 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
 import random
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple
@@ -56,15 +58,27 @@ class Ports:
     settings: PortSettings
     now: Callable[[], datetime]
     chance: Callable[[], float] = random.random
+    _promised: Counter[GatewayName] = field(default_factory=Counter, init=False)
 
-    async def choose(self, seen: Seen, wanted: LeasePorts) -> list[list[LeaseWrite]]:
-        """Choose a free port for each index, all on one gateway; return the writes, as many as fit a transaction each.
+    @asynccontextmanager
+    async def choosing(self, seen: Seen, wanted: LeasePorts) -> AsyncGenerator[list[list[LeaseWrite]]]:
+        """Choose a free port for each index, all on one gateway; give the writes, as many as fit a transaction each.
+
+        Until the context ends they count as taken, so that jobs that start together are spread.
 
         Raises:
             RangeFull: no gateway has room.
             Terminal: the gateway knows no such node.
         """
-        name = self._gateway(seen, len(wanted.indices))
+        count = len(wanted.indices)
+        name = self._gateway(seen, count)
+        self._promised[name] += count
+        try:
+            yield await self._choose(name, seen, wanted)
+        finally:
+            self._promised[name] -= count
+
+    async def _choose(self, name: GatewayName, seen: Seen, wanted: LeasePorts) -> list[list[LeaseWrite]]:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
@@ -102,7 +116,8 @@ class Ports:
             return self._configured(GatewayName(held[0]))
         answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
         usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
-        return choose_gateway({name: len(self._taken(name)) for name in usable}, self.settings.ports, count)
+        taken = {name: len(self._taken(name)) + self._promised[name] for name in usable}
+        return choose_gateway(taken, self.settings.ports, count)
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:

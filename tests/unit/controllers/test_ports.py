@@ -1,7 +1,9 @@
 """Ports: one owner each, none that somebody uses, none before its quarantine is over (I3, I4)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,16 @@ async def test_keys_of_a_gateway_that_is_not_configured_are_left_alone_and_distu
     await asyncio.sleep(400)
     assert await site.store.get(foreign) is not None
     assert site.open_ports() == {lease.port}
+
+
+async def test_jobs_that_ask_at_the_same_time_are_spread_over_the_gateways(site: Site) -> None:
+    """Each used to find all gateways equally empty, and all of them took the first."""
+    jobs = [f"atonce{number}" for number in range(4)]
+    for job in jobs:
+        await site.running(job)
+    for job in jobs:
+        await site.ask_for_ports(job)
+    for job in jobs:
+        await site.until(partial(site.forwarded, job), "True")
+    used = Counter(lease.gateway for lease in await site.leases())
+    assert sorted(used.values()) == [2, 2]
