@@ -13,6 +13,7 @@ from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import GatewayName, JobId
 from reconciler.store.kv import Delete
+from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.memory_store import Lost
 from tests.unit.controllers.site import FIRST_PORT, Site, make_site, now
 
@@ -160,8 +161,16 @@ async def test_keys_of_a_gateway_that_is_not_configured_are_left_alone_and_distu
     assert site.open_ports() == {lease.port}
 
 
-async def test_jobs_that_ask_at_the_same_time_are_spread_over_the_gateways(site: Site) -> None:
-    """Each used to find all gateways equally empty, and all of them took the first."""
+async def test_jobs_that_ask_at_the_same_time_are_spread_over_the_gateways(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each used to find all gateways equally empty while the others' names were still looked up: all took the first."""
+
+    async def slowly(gateway: FakeGateway, host: str) -> str:
+        await asyncio.sleep(1)
+        return gateway.hosts[host]
+
+    monkeypatch.setattr(FakeGateway, "resolve", slowly)
     jobs = [f"atonce{number}" for number in range(4)]
     for job in jobs:
         await site.running(job)
