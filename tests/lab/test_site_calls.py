@@ -44,7 +44,7 @@ def test_a_programs_signals_are_its_own(site: Site) -> None:
 
 
 def test_a_program_that_was_stopped_can_go_on_and_end(site: Site) -> None:
-    """nsenter stops itself along with its program: it stayed stopped, and whoever waited for it waited for ever."""
+    """Its nsenter stops along with it, and once stayed stopped: whoever waited for the program waited for ever."""
     with site.popen("cmd1", ["sleep", "0.5"]) as going, site.popen("cmd1", ["sleep", "600"]) as killed:
         for program in (going, killed):
             wait_until(lambda program=program: program.inner_pid is not None, "it runs")  # type: ignore[misc]
