@@ -18,6 +18,7 @@ from unittest.mock import patch
 from reconciler.__main__ import main as controller
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.ssh import Node
+from reconciler.errors import Conflict
 from reconciler.model.lease import Lease
 from reconciler.model.report import Report
 from reconciler.store.etcd import EtcdStore
@@ -35,9 +36,13 @@ class Fuse:
     effect: str
     left: int
     number: signal.Signals
+    thawed: bool = False
+    """Somebody let us go on after we were frozen."""
 
     async def watch(self, effect: str, happen: Callable[[], Awaitable[object]]) -> object:
         """Let an effect happen, unless this is where we end."""
+        if self.thawed:
+            return await _told(effect, happen)
         if effect != self.effect:
             return await happen()
         self.left -= 1
@@ -45,6 +50,7 @@ class Fuse:
             return await happen()
         if self.moment == "before":
             self.burn()
+            return await _told(effect, happen)
         if self.moment == "during":
             asyncio.get_running_loop().call_later(IN_THE_MIDDLE_S, self.burn)
         result = await happen()
@@ -55,6 +61,21 @@ class Fuse:
     def burn(self) -> None:
         """Stop here, without another instruction of ours: nothing is flushed, closed or said."""
         os.kill(os.getpid(), self.number)
+        self.thawed = True
+
+
+async def _told(effect: str, happen: Callable[[], Awaitable[object]]) -> object:
+    """Let a late effect happen and say on standard error what became of it: accepted, refused or cut."""
+    outcome = "cut"
+    try:
+        result = await happen()
+        outcome = "accepted"
+    except Conflict:
+        outcome = "refused"
+        raise
+    finally:
+        sys.stderr.write(f"late {effect} {outcome}\n")
+    return result
 
 
 def written(writes: Sequence[Write]) -> str:
