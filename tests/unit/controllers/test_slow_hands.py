@@ -19,21 +19,24 @@ JOB = "k3f9x2"
 async def test_an_sbatch_that_slow_look_ups_held_up_is_not_repeated_while_it_may_still_be_under_way(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The intent was stamped before the look-ups: sbatch began 56 s later, and was repeated 6 s after that."""
-    look_up, submit, begun = FakeSlurm.account, FakeSlurm.submit, []
+    """The intent was stamped before the look-ups, so the time it was given to settle was over too soon."""
+    look_up, submit = FakeSlurm.account, FakeSlurm.submit
+    begun: list[asyncio.Task[None]] = []
 
     async def slow_look_up(slurm: FakeSlurm, name: str) -> Account | None:
-        await asyncio.sleep(28)
+        await asyncio.sleep(45)
         return await look_up(slurm, name)
 
-    async def slow_submit(slurm: FakeSlurm, submission: Submission) -> SlurmId:
-        begun.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(25)
+    async def take_effect(slurm: FakeSlurm, submission: Submission) -> None:
+        await asyncio.sleep(20)
         await submit(slurm, submission)
+
+    async def lose_answer(slurm: FakeSlurm, submission: Submission) -> SlurmId:
+        begun.append(asyncio.create_task(take_effect(slurm, submission), name="slurmctld"))
         raise Unreachable("the answer was lost")
 
     monkeypatch.setattr(FakeSlurm, "account", slow_look_up)
-    monkeypatch.setattr(FakeSlurm, "submit", slow_submit)
+    monkeypatch.setattr(FakeSlurm, "submit", lose_answer)
     await site.wish(JOB)
     await asyncio.sleep(300)
     assert len(begun) == 1
