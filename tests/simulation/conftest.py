@@ -8,19 +8,7 @@ import pytest
 
 from reconciler.config import Config
 from tests.simulation.schedules import Summary
-from tests.unit.config.documents import Change, changed, loaded
-
-TEMPLATES = Path(__file__).parents[2] / "deploy" / "templates"
-
-SITE: tuple[Change, ...] = (
-    (("keyholed-port-range",), {"min": 50000, "max": 50099}),
-    (("reconciler", "keep-finished-s"), 120.0),
-    (("reconciler", "resync-period-s"), 60.0),
-    (("gateways", "quarantine-s"), 30.0),
-    (("templates-directory",), str(TEMPLATES)),
-)
-"""The seed's example, but small and quick: what takes a day there takes minutes here."""
-
+from tests.simulation.site import load_site
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
@@ -31,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def site(tmp_path: Path) -> Config:
     """Give the configuration of the simulated site."""
-    return loaded(tmp_path, changed(*SITE))
+    return load_site(tmp_path)
 
 
 @pytest.fixture(autouse=True)

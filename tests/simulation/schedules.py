@@ -69,6 +69,7 @@ class Listener:
     def hear(self, _logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
         """Take one event; nothing is printed."""
         said = event.pop("event")
+        event.pop("took_s", None)  # by the real clock
         if said == "job_reconciled":
             self.passes += 1
         if said == "pass_broken":
