@@ -53,7 +53,8 @@ AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
 
 def utc_now() -> datetime:
     """Return the time; the only clock that decisions see."""
-    return datetime.now(UTC)
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as etcd keeps it: what is read back is equal
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Controller:
     world: World
     informer: Informer
     hands: Hands
+    epoch: int
+    """The create revision of our leader key: greater for every later leader."""
 
     def tasks(self) -> Iterator[tuple[str, Coroutine[None, None, NoReturn]]]:
         """Yield every long task of a leader by its name."""
@@ -90,9 +93,9 @@ class Controller:
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
         yield Worker("orphan", queues.orphans, orphans.reconcile, timeout_s), 1
-        yield Worker("listing", queues.listings, listings.reconcile, timeout_s), 1
-        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s), gateways
-        yield Worker("health", queues.health, health.reconcile, timeout_s), gateways
+        yield Worker("listing", queues.listings, listings.reconcile, timeout_s, parks=False), 1
+        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s, parks=False), gateways
+        yield Worker("health", queues.health, health.reconcile, timeout_s, parks=False), gateways
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
@@ -110,6 +113,7 @@ class Controller:
             queues=self.queues,
             doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
             read_back_interval_s=self.config.gateways.read_back_interval_s,
+            epoch=self.epoch,
         )
 
     def _jobs(self, sight: Sight) -> JobController:
@@ -181,11 +185,13 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_stop(stop, queues, config.reconciler.stop_timeout_s), name="stop")
                 tasks.create_task(_for_ever("informer", informer.run()), name="informer")
-                fence = await election.win(Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now()))
+                fence = await election.win(_leader)
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                controller = Controller(config, server_secret, fenced, queues, world, informer, hands)
+                controller = Controller(
+                    config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
+                )
                 queues.resyncs.add(EVERYTHING)
                 for name, task in controller.tasks():
                     tasks.create_task(_for_ever(name, task), name=name)
@@ -193,6 +199,10 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
             log.info("controller_stopped")
         finally:
             await election.resign()
+
+
+def _leader() -> Leader:
+    return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
 
 
 async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:

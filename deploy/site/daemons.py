@@ -35,14 +35,22 @@ class Daemons:
         return self._folder / f"{name}.log"
 
     def start(self, *names: str) -> None:
-        """Start the named daemons, by default both, and wait until the API answers."""
+        """Start the named daemons, by default both, and wait until the API answers.
+
+        ``controller-b`` is one more controller.
+        """
         self._make_credentials()
         for name in names or tuple(MODULES):
-            with self.log_file(name).open("ab") as log:
-                words = [self.python, "-m", MODULES[name], "--config", str(self.site.config_file)]
-                self.running[name] = self.site.popen(HOST, words, stdout=log, stderr=log)
+            self.launch(name, MODULES[name.partition("-")[0]])
         if "api" in self.running:
             self._wait_ready()
+
+    def launch(self, name: str, module: str, *arguments: str) -> NodeProcess:
+        """Start a module as a daemon under a name of its own, and do not wait for it."""
+        words = [self.python, "-m", module, "--config", str(self.site.config_file), *arguments]
+        with self.log_file(name).open("ab") as log:
+            self.running[name] = self.site.popen(HOST, words, stdout=log, stderr=log)
+        return self.running[name]
 
     def stop(self, *names: str) -> None:
         """End the named daemons, by default all, and wait for it."""

@@ -107,6 +107,9 @@ class NodeProcess(subprocess.Popen[bytes]):
             return
         try:
             os.kill(self.inner_pid or self.pid, sig)
+            if sig in {signal.SIGCONT, signal.SIGKILL}:
+                # nsenter stops itself along with its program, and would never see it end.
+                os.kill(self.pid, signal.SIGCONT)
         except ProcessLookupError:
             return
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -32,6 +32,10 @@ RENEWALS_PER_TTL = 4
 
 RETRIES_PER_RENEWAL = 5
 """A renewal that failed is tried again after this fraction of the time between two: etcd may change its leader."""
+
+
+RESIGN_TIMEOUT_S = 1.0
+"""The lease ends by itself soon enough."""
 
 
 class Deposed(ReconcilerError):
@@ -96,12 +100,15 @@ class Election:
         self._etcd_lease = EtcdLease(0)
         self._renewed_at = 0.0
 
-    async def win(self, leader: Leader) -> SameLife:
-        """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on."""
+    async def win(self, leader: Callable[[], Leader]) -> SameLife:
+        """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on.
+
+        `leader` is asked at each try, so that it tells since when one leads, not since when one waits.
+        """
         while True:
             try:
                 try:
-                    return await self._campaign(leader)
+                    return await self._campaign(leader())
                 except Conflict:
                     log.info("leader_awaited", key=self._key)
                     await self._vacancy()
@@ -179,6 +186,12 @@ class Election:
         return self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
 
     async def resign(self) -> None:
-        """Give the leadership up at once, so that a standby need not wait for the lease to end."""
-        with contextlib.suppress(Retryable):
-            await self._store.revoke(self._etcd_lease)
+        """Give the leadership up at once, so that a standby need not wait for the lease to end.
+
+        Whoever was deposed has nothing to give up, and an etcd that does not answer is not waited for.
+        """
+        if not self._etcd_lease:
+            return
+        with contextlib.suppress(Retryable, TimeoutError):
+            async with asyncio.timeout(RESIGN_TIMEOUT_S):
+                await self._store.revoke(self._etcd_lease)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,10 @@ from tests.lab.portal import Portal
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-TIMINGS: dict[str, dict[str, float]] = {
+Timings = Mapping[str, Mapping[str, float]]
+"""Sections of the configuration, and what they say."""
+
+TIMINGS: Timings = {
     "api": {"answer-timeout-s": 5},
     "gateways": {"quarantine-s": 3},
     "slurm": {"command-timeout-s": 4, "lost-after-s": 5},
@@ -39,8 +42,36 @@ def site() -> Iterator[Site]:
         made.down()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what asks for more than a quick look."""
+    group = parser.getgroup("lab")
+    group.addoption("--long", action="store_true", help="run the long forms too")
+    group.addoption("--faults", type=int, default=12, help="how many random faults")
+    group.addoption("--seed", type=int, default=1, help="what the random faults follow from")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark of what only ``--long`` runs."""
+    config.addinivalue_line("markers", "long: takes minutes; run with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the long forms unless asked for."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="needs --long"))
+
+
 @pytest.fixture(scope="module")
-def daemons() -> Iterator[Daemons]:
+def timings() -> Timings:
+    """Give the timings of the module's site; a module may have its own."""
+    return TIMINGS
+
+
+@pytest.fixture(scope="module")
+def daemons(timings: Timings) -> Iterator[Daemons]:
     """Give a site of the module's own with API and controller running."""
     if os.geteuid() != 0:
         pytest.skip("a site is made of namespaces, which needs root")
@@ -48,7 +79,7 @@ def daemons() -> Iterator[Daemons]:
     running = Daemons(made)
     try:
         made.up()
-        _prepare(made)
+        _prepare(made, timings)
         running.start()
         yield running
     finally:
@@ -62,7 +93,7 @@ def portal(daemons: Daemons) -> Portal:
     return Portal(daemons)
 
 
-def _prepare(site: Site) -> None:
+def _prepare(site: Site, timings: Timings) -> None:
     """Let sudo write down what it runs, and give the middleware the tests' templates and timings."""
     for node in ("cmd1", "cmd2", "gw1", "gw2"):
         site.exec(node, ["tee", "--append", "/etc/sudoers"], stdin="Defaults logfile=/var/log/sudo.log, loglinelen=0\n")
@@ -71,6 +102,6 @@ def _prepare(site: Site) -> None:
     shutil.copytree(config["templates-directory"], templates)
     shutil.copytree(TEMPLATES, templates, dirs_exist_ok=True)
     config["templates-directory"] = str(templates)
-    for section, timings in TIMINGS.items():
-        config.setdefault(section, {}).update(timings)
+    for section, values in timings.items():
+        config.setdefault(section, {}).update(values)
     site.config_file.write_text(json.dumps(config, indent=4))

@@ -104,9 +104,9 @@ class Portal:
         """Return the report as soon as the job is in this phase."""
         return self.wait_report(job, lambda report: report.phase is phase, f"{job} is {phase}", patience_s)
 
-    def wait_links(self, job: str) -> list[Link]:
+    def wait_links(self, job: str, patience_s: float = PATIENCE_S) -> list[Link]:
         """Return the job's links as soon as it is available."""
-        report = self.wait_phase(job, Phase.AVAILABLE)
+        report = self.wait_phase(job, Phase.AVAILABLE, patience_s)
         return [Link(str(service.external_ip), service.external_port) for service in report.services]
 
     def remove(self, *jobs: str) -> None:

@@ -43,6 +43,23 @@ def test_a_programs_signals_are_its_own(site: Site) -> None:
         assert sleeping.wait(PATIENCE_S) == -signal.SIGKILL
 
 
+def test_a_program_that_was_stopped_can_go_on_and_end(site: Site) -> None:
+    """Its nsenter stops along with it, and once stayed stopped: whoever waited for the program waited for ever."""
+    with site.popen("cmd1", ["sleep", "0.5"]) as going, site.popen("cmd1", ["sleep", "600"]) as killed:
+        for program in (going, killed):
+            wait_until(lambda program=program: program.inner_pid is not None, "it runs")  # type: ignore[misc]
+            program.send_signal(signal.SIGSTOP)
+            wait_until(lambda program=program: is_stopped(program.pid), "nsenter stops too")  # type: ignore[misc]
+        going.send_signal(signal.SIGCONT)
+        killed.kill()
+        assert going.wait(10) == 0
+        assert killed.wait(10) == -signal.SIGKILL
+
+
+def is_stopped(pid: int) -> bool:
+    return ") T " in Path(f"/proc/{pid}/stat").read_text()
+
+
 def test_orphans_are_reaped_by_the_first_process(site: Site) -> None:
     site.exec("outside", ["sh", "-c", "for i in 1 2 3; do setsid --fork true; done"])
     states = ["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null || true"]

@@ -114,14 +114,16 @@ class Cluster:
             self.hidden[slurm_id] = left - 1
         return left > 0
 
-    def change(self, name: GatewayName, steps: Sequence[Route], routes: frozenset[Route], sent: float) -> None:
+    def change(
+        self, name: GatewayName, steps: Sequence[Route], routes: frozenset[Route], sent: float, epoch: int
+    ) -> None:
         """Take steps towards these routes; somebody else may have changed the table since they were planned."""
         gateway = self.gateways[name]
         at_once(gateway.read())
         opened = frozenset(step for step in steps if step in routes) - gateway.routes
         closed = frozenset(step for step in steps if step not in routes) & gateway.routes
         self.before_change(name, opened, closed, sent)
-        at_once(gateway.apply((gateway.routes - closed) | opened))
+        at_once(gateway.apply((gateway.routes - closed) | opened, epoch))
         self.mutations += 1
         said = [*(f"+{route.port}" for route in sorted(opened)), *(f"-{route.port}" for route in sorted(closed))]
         self.kernel.say(f"        {name}: {' '.join(said)}")

@@ -207,9 +207,7 @@ class EtcdClient:
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
         """Apply all writes if every guard holds."""
         limits.check(guards, writes)
-        return await self._gate.call(
-            self._process, COMMIT, lambda: self._server.commit(self._process, guards, writes)
-        )
+        return await self._gate.call(self._process, COMMIT, lambda: self._server.commit(self._process, guards, writes))
 
     async def grant(self, ttl_s: int) -> EtcdLease:
         """Return a new lease."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from reconciler.actuators.health import HealthRecord
-from reconciler.actuators.protocols import Applied, NodeHealth, Target
+from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.errors import Retryable, UnexpectedOutput
 from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.lease import Route as Rule
@@ -101,17 +101,22 @@ class GatewayHand:
         """Whether its last command got an answer."""
         return self._health.current
 
+    @property
+    def backend(self) -> Backend | None:
+        """Its kind of iptables."""
+        return self._world.backend
+
     async def read(self) -> frozenset[Rule]:
         """Return the routes in force."""
         return await self._ask(READ, lambda: at_once(self._world.read()))
 
-    async def apply(self, routes: frozenset[Rule]) -> Applied:
+    async def apply(self, routes: frozenset[Rule], epoch: int) -> Applied:
         """Make these the only routes."""
         steps = sorted((await self.read()).symmetric_difference(routes))
         if steps:
             self._require()
             sent = self._cluster.kernel.now
-            await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent))
+            await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent, epoch))
             left = sorted((await self.read()).symmetric_difference(routes))
             if left:
                 raise UnexpectedOutput(f"{self.name}: port {left[0].port} is not as wanted, still")

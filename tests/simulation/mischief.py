@@ -192,4 +192,3 @@ class Mischief:
             self.portal.mislay(self.kernel.chance.choice(wished), self.kernel.chance.uniform(1.0, 60.0))
             if self.kernel.chance.random() < 0.5:
                 self.kernel.after(1.0, lambda: self.etcd.silence_watches(5.9))
-

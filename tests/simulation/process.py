@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 
+from reconciler.errors import Superseded
 from reconciler.store.fence import Deposed
 from tests.simulation.kernel import Kernel
 from tests.simulation.loop import ProcessLoop
@@ -73,7 +74,7 @@ class Process:
     def _over(self, main: "asyncio.Task[None]") -> None:
         """End by itself: a deposed leader does; everything else is a bug."""
         if not self.alive:
-            main.cancelled() or main.exception()  # noqa: B018 - looked at, so that asyncio does not complain
+            main.cancelled() or main.exception()
             return
         error = None if main.cancelled() else main.exception()
         self._kernel.say(f"{self.name} ends: {error!r}")
@@ -85,7 +86,7 @@ class Process:
 
 
 def _is_deposed(error: BaseException | None) -> bool:
-    return isinstance(error, ExceptionGroup) and all(isinstance(one, Deposed) for one in error.exceptions)
+    return isinstance(error, ExceptionGroup) and all(isinstance(one, (Deposed, Superseded)) for one in error.exceptions)
 
 
 def _complain(name: str, error: BaseException | None) -> None:

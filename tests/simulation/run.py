@@ -1,21 +1,14 @@
 """One schedule: a site, people, faults from one seed; then calm, and everything must have come true."""
 
+import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import asyncio
 
 from reconciler import app
 from reconciler.actuators.hands import Hands
-from reconciler.actuators.protocols import NodeHealth
 from reconciler.config import Config
-from reconciler.model.base import GatewayName, JobId
-from reconciler.model.queue import Stage
-from reconciler.model.report import Phase
+from reconciler.model.base import GatewayName
 from reconciler.store.keys import Keys
 from tests.simulation.agreement import Agreement
 from tests.simulation.cluster import Cluster
@@ -41,7 +34,9 @@ PATIENCE_S = 30.0
 
 QUIET_S = 60.0
 
-WITHOUT_SINGLETON = frozenset({Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL})
+WITHOUT_SINGLETON = frozenset(
+    {Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL}
+)
 """Where Slurm does not keep jobs of one name apart, the intents have to, as far as clocks and listings are true."""
 
 
@@ -64,9 +59,7 @@ class Simulation:
         self.agreement = Agreement(self.books, self.cluster)
         self.processes: list[Process] = []
         self.started = 0
-        self.mischief = Mischief(
-            kernel, self.chaos, self.etcd, self.cluster, self.portal, self.scripts, self._running
-        )
+        self.mischief = Mischief(kernel, self.chaos, self.etcd, self.cluster, self.portal, self.scripts, self._running)
         kernel.after_step = self.invariants.check_step
         kernel.after(1.0, self._every_second)
         random.seed(seed)

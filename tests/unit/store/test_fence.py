@@ -1,7 +1,7 @@
 """Leadership and its fence: one leads at a time, and whoever no longer does cannot write (I7)."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,11 @@ pytestmark = [pytest.mark.looptime, pytest.mark.invariant("I7")]
 
 KEY = "/a/leader"
 TTL_S = 8
-LEADER = Leader(identity="host:1", since=datetime(2026, 1, 1, tzinfo=UTC))
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def leads() -> Leader:
+    return Leader(identity="host:1", since=START + timedelta(seconds=asyncio.get_running_loop().time()))
 
 
 def election(store: MemoryStore) -> Election:
@@ -28,9 +32,9 @@ async def elapsed() -> float:
 async def test_the_first_wins_and_the_second_waits_until_it_resigns() -> None:
     store = MemoryStore()
     first, second = election(store), election(store)
-    await first.win(LEADER)
+    await first.win(leads)
     keeping = asyncio.create_task(first.keep())
-    winning = asyncio.create_task(second.win(LEADER))
+    winning = asyncio.create_task(second.win(leads))
     await asyncio.sleep(1000)
     assert not winning.done()
     keeping.cancel()
@@ -41,10 +45,20 @@ async def test_the_first_wins_and_the_second_waits_until_it_resigns() -> None:
     assert await elapsed() - before < 1
 
 
+async def test_a_standby_that_becomes_leader_says_since_when_it_leads() -> None:
+    """It used to say since when it had been waiting: operators saw a leader older than its predecessor's end."""
+    store = MemoryStore()
+    await election(store).win(leads)
+    await election(store).win(leads)
+    entry = await store.get(KEY)
+    assert entry is not None
+    assert Leader.model_validate_json(entry.value).since >= START + timedelta(seconds=TTL_S)
+
+
 async def test_a_leader_that_falls_silent_is_followed_when_its_lease_ends() -> None:
     store = MemoryStore()
-    await election(store).win(LEADER)
-    await election(store).win(LEADER)
+    await election(store).win(leads)
+    await election(store).win(leads)
     assert TTL_S <= await elapsed() <= TTL_S + 1
 
 
@@ -52,7 +66,7 @@ async def test_a_lost_answer_to_the_campaign_delays_and_does_not_lock_out() -> N
     store = MemoryStore()
     store.lose(Lost.ANSWER, "commit")
     store.lose(Lost.QUESTION, "revoke")
-    fence = await election(store).win(LEADER)
+    fence = await election(store).win(leads)
     assert await elapsed() <= TTL_S + 2
     entry = await store.get(KEY)
     assert entry is not None
@@ -63,7 +77,7 @@ async def test_renewals_that_fail_twice_in_a_row_do_not_depose() -> None:
     """The third used to be due at the very moment of the deadline, so the second failure ended every leadership."""
     store = MemoryStore()
     leader = election(store)
-    await leader.win(LEADER)
+    await leader.win(leads)
     store.lose(Lost.QUESTION, "renew", times=2)
     await _outlives(leader, 1000)
 
@@ -84,7 +98,7 @@ class Mute(MemoryStore):
 async def test_one_renewal_without_an_answer_does_not_depose() -> None:
     """One question used to be waited for until the deadline, with no time left to ask again."""
     leader = election(store := Mute())
-    await leader.win(LEADER)
+    await leader.win(leads)
     await _outlives(leader, 1000)
     assert store.renewals > 2
 
@@ -99,7 +113,7 @@ async def _outlives(leader: Election, seconds: float) -> None:
 async def test_a_leader_stops_itself_before_its_lease_ends() -> None:
     store = MemoryStore()
     leader = election(store)
-    await leader.win(LEADER)
+    await leader.win(leads)
     store.reachable = False
     with pytest.raises(Deposed):
         await leader.keep()
@@ -109,7 +123,7 @@ async def test_a_leader_stops_itself_before_its_lease_ends() -> None:
 async def test_a_leader_whose_lease_is_gone_is_deposed_at_the_next_renewal() -> None:
     store = MemoryStore()
     leader = election(store)
-    await leader.win(LEADER)
+    await leader.win(leads)
     await leader.resign()
     with pytest.raises(Deposed):
         await leader.keep()
@@ -125,10 +139,10 @@ async def test_resigning_without_having_led_or_without_etcd_is_no_error() -> Non
 async def test_a_deposed_leader_cannot_write_even_where_nothing_else_changed() -> None:
     store = MemoryStore()
     old = election(store)
-    fenced = FencedStore(store, await old.win(LEADER))
+    fenced = FencedStore(store, await old.win(leads))
     await fenced.commit((), (Put("/a/1", b"old"),))
     await old.resign()
-    successor = FencedStore(store, await election(store).win(LEADER))
+    successor = FencedStore(store, await election(store).win(leads))
     with pytest.raises(Conflict):
         await fenced.commit((), (Put("/a/1", b"late"),))
     await successor.commit((Unchanged("/a/2", Revision(0)),), (Put("/a/1", b"new"),))
@@ -139,7 +153,7 @@ async def test_a_deposed_leader_cannot_write_even_where_nothing_else_changed() -
 
 async def test_a_fenced_store_keeps_the_guards_it_is_given() -> None:
     store = MemoryStore()
-    fenced = FencedStore(store, await election(store).win(LEADER))
+    fenced = FencedStore(store, await election(store).win(leads))
     await fenced.commit((), (Put("/a/1", b"1"),))
     with pytest.raises(Conflict):
         await fenced.commit((Unchanged("/a/1", Revision(0)),), (Put("/a/1", b"2"),))
@@ -148,7 +162,7 @@ async def test_a_fenced_store_keeps_the_guards_it_is_given() -> None:
 async def test_who_was_stopped_past_its_deadline_may_begin_nothing_even_before_it_has_looked_at_its_lease() -> None:
     """A process that goes on after a stop runs what was under way first: it closed routes of its successor's leases."""
     leader = election(MemoryStore())
-    await leader.win(LEADER)
+    await leader.win(leads)
     await asyncio.sleep(TTL_S * 0.75 - 0.1)
     leader.require()
     await asyncio.sleep(0.1)
@@ -160,8 +174,8 @@ async def test_a_watch_that_breaks_does_not_end_a_standby() -> None:
     """Its error escaped past the handler beside it, and every standby's process ended with etcd's first hiccup."""
     store = MemoryStore()
     first, second = election(store), election(store)
-    await first.win(LEADER)
-    keeping, winning = asyncio.create_task(first.keep()), asyncio.create_task(second.win(LEADER))
+    await first.win(leads)
+    keeping, winning = asyncio.create_task(first.keep()), asyncio.create_task(second.win(leads))
     await asyncio.sleep(1)
     store.drop_watches()
     await asyncio.sleep(10)
