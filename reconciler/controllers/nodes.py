@@ -28,7 +28,8 @@ class NodeController:
         """Write the node's report if it says something new."""
         gateway = self.gateways.get(GatewayName(name))
         if gateway is not None and gateway.health.asked:
-            rules = len(self.sight.in_force.get(GatewayName(name), frozenset()))
+            in_force = self.sight.in_force.get(GatewayName(name))
+            rules = len(in_force) if in_force is not None else None
             key = self.world.keys.gateway(GatewayName(name))
             return await self._write(key, self.world.gateways, _report(gateway.health, rules, gateway.backend))
         health = next((node for node in self.slurm.nodes if node.name == name), None)
@@ -42,6 +43,8 @@ class NodeController:
             report = report.model_copy(update={"since": stored.value.since})  # a restart of ours is no news of theirs
         if stored is not None and report.backend is None:
             report = report.model_copy(update={"backend": stored.value.backend})  # not looked at yet
+        if stored is not None and report.rules is None:
+            report = report.model_copy(update={"rules": stored.value.rules})
         if stored is None or stored.value != report:
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
 

@@ -70,7 +70,7 @@ class SlurmHand:
         """Run scancel."""
         self._require()
         sent = self._cluster.kernel.now
-        await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent))
+        await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent, self._process.name))
 
     async def account(self, name: str) -> Account | None:
         """Look a user up."""
