@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import JobSpec, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -28,7 +29,16 @@ class JobRequest(JobSpec):
 class JobChange(Value):
     """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
 
-    paused: bool
+    paused: bool | None = None
+    allow_from: AllowedSources | None = None
+    """Connections from elsewhere are cut at once; empty: everyone is let in."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.paused is None and self.allow_from is None:
+            allowed = ", ".join(field.alias or name for name, field in type(self).model_fields.items())
+            raise PydanticCustomError("change", "nothing is to be changed", {"expected": f"at least one of {allowed}"})
+        return self
 
 
 class PortsRequest(Value):

@@ -50,10 +50,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or let it go on."""
+    """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or change who may connect to it."""
     desk, job = request.app[DESK], _job_id(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
-    wish = await wishes.change(desk, job, lambda wish: wishes.paused(wish, asked.paused))
+    wish = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked))
     return _job(wish, await wishes.report(desk, job), status=200)
 
 

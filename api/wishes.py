@@ -7,7 +7,7 @@ from datetime import datetime
 
 from api.desk import Desk
 from api.problems import Problem
-from api.schemas import JobRequest
+from api.schemas import JobChange, JobRequest
 from reconciler.errors import Conflict, Unreadable
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
@@ -96,9 +96,10 @@ def deleted(wish: Wish, now: datetime, force: Force | None) -> Wish:
     return wish.model_copy(update={"deleted": wish.deleted or now, "force": wish.force or force})
 
 
-def paused(wish: Wish, value: bool) -> Wish:
-    """Return the wish with its pause as given."""
-    return wish.model_copy(update={"spec": wish.spec.model_copy(update={"paused": value})})
+def amended(wish: Wish, asked: JobChange) -> Wish:
+    """Return the wish with what is given as it is given."""
+    given = {name: value for name, value in asked if value is not None}
+    return wish.model_copy(update={"spec": wish.spec.model_copy(update=given)})
 
 
 async def find(desk: Desk, job: JobId) -> tuple[Entry, Wish]:

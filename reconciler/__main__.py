@@ -84,7 +84,7 @@ async def _preview(config: Config, secret: bytes, settings: EtcdSettings, job: s
 
 
 def _reach(config: Config, secret: bytes) -> app.Reach:
-    return lambda changed: reaching(config, secret, app.utc_now, changed)
+    return lambda changed, require: reaching(config, secret, app.utc_now, changed, require)
 
 
 async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:

@@ -36,7 +36,7 @@ from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
-from reconciler.store.fence import Election, FencedStore, Leader
+from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -53,7 +53,8 @@ AnyWorker = Worker[JobId] | Worker[GatewayName] | Worker[str]
 
 def utc_now() -> datetime:
     """Return the time; the only clock that decisions see."""
-    return datetime.now(UTC)
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as etcd keeps it: what is read back is equal
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Controller:
     world: World
     informer: Informer
     hands: Hands
+    epoch: int
+    """The create revision of our leader key: greater for every later leader."""
 
     def tasks(self) -> Iterator[tuple[str, Coroutine[None, None, NoReturn]]]:
         """Yield every long task of a leader by its name."""
@@ -90,9 +93,9 @@ class Controller:
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
         yield Worker("orphan", queues.orphans, orphans.reconcile, timeout_s), 1
-        yield Worker("listing", queues.listings, listings.reconcile, timeout_s), 1
-        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s), gateways
-        yield Worker("health", queues.health, health.reconcile, timeout_s), gateways
+        yield Worker("listing", queues.listings, listings.reconcile, timeout_s, parks=False), 1
+        yield Worker("gateway", queues.gateways, rules.reconcile, timeout_s, parks=False), gateways
+        yield Worker("health", queues.health, health.reconcile, timeout_s, parks=False), gateways
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
@@ -110,6 +113,7 @@ class Controller:
             queues=self.queues,
             doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
             read_back_interval_s=self.config.gateways.read_back_interval_s,
+            epoch=self.epoch,
         )
 
     def _jobs(self, sight: Sight) -> JobController:
@@ -135,19 +139,23 @@ class Controller:
         )
 
 
-Reach = Callable[[Callable[[NodeHealth], None]], AbstractAsyncContextManager[Hands]]
-"""Connects the hands, given whom to tell when a node becomes of use or of none."""
+Reach = Callable[[Callable[[NodeHealth], None], Callable[[], None]], AbstractAsyncContextManager[Hands]]
+"""Connects the hands, given whom to tell when a node becomes of use or of none, and whom to ask before a change."""
 
 
 async def preview(config: Config, store: KeyValueStore, reach: Reach, job: JobId | None = None) -> list[Preview]:
     """Return what would be done next for every job, or for one, without doing it; see `Previewer`."""
-    async with reach(_ignore) as hands:
+    async with reach(_ignore, _forbid) as hands:
         previewer = Previewer(World(Keys(config.etcd.prefix)), store, hands, _limits(config), utc_now)
         return await previewer.look(job)
 
 
 def _ignore(_: NodeHealth) -> None:
     """Stand in where nobody needs to know how the nodes are."""
+
+
+def _forbid() -> None:
+    raise NotLeading("a preview changes nothing")
 
 
 class _Stopped(Exception):
@@ -172,7 +180,7 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
         queues.nodes.add(health.name)
         queues.resyncs.add(EVERYTHING)
 
-    async with reach(changed) as hands:
+    async with reach(changed, election.require) as hands:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_stop(stop, queues, config.reconciler.stop_timeout_s), name="stop")
@@ -181,7 +189,9 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                controller = Controller(config, server_secret, fenced, queues, world, informer, hands)
+                controller = Controller(
+                    config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
+                )
                 queues.resyncs.add(EVERYTHING)
                 for name, task in controller.tasks():
                     tasks.create_task(_for_ever(name, task), name=name)

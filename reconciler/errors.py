@@ -28,6 +28,10 @@ class UnexpectedOutput(Retryable):
     """A tool answered something that cannot be read; what it answered is in the message, shortened."""
 
 
+class Superseded(ReconcilerError):
+    """A later leader has been here: this process must change nothing any more, and end (I7)."""
+
+
 class Terminal(ReconcilerError):
     """Only a changed wish or configuration helps: report, do not retry."""
 

@@ -24,9 +24,17 @@ class Hands:
 
 @asynccontextmanager
 async def reaching(
-    config: Config, server_secret: bytes, now: Callable[[], datetime], changed: Callable[[NodeHealth], None]
+    config: Config,
+    server_secret: bytes,
+    now: Callable[[], datetime],
+    changed: Callable[[NodeHealth], None],
+    require: Callable[[], None],
 ) -> AsyncIterator[Hands]:
-    """Give hands over ssh; `changed` is told whenever a node becomes of use, or of none. Connects when first used."""
+    """Give hands over ssh, which connect when first used.
+
+    `changed` is told whenever a node becomes of use, or of none. `require` is asked right before each command that
+    changes something, and raises where this process may not (I7).
+    """
     async with AsyncExitStack() as stack:
 
         def node(name: str, address: Address) -> Node:
@@ -36,10 +44,11 @@ async def reaching(
 
         commands = [node(n.name, Address(str(n.ip), n.port, n.user)) for n in config.command_nodes]
         settings = SlurmSettings.of(config, Marks(server_secret, config.instance))
-        slurm = Slurm(commands, settings, now=now, on_change=changed)
+        slurm = Slurm(commands, settings, now=now, on_change=changed, require=require)
         gateways: dict[GatewayName, Forwarder] = {}
         for g in config.gateway_nodes:
             reached = node(g.name, Address(str(g.internal_ip), g.port, g.user))
             name = GatewayName(g.name)
-            gateways[name] = Gateway(reached, name, GatewaySettings.of(config, g), now=now, on_change=changed)
+            rules = GatewaySettings.of(config, g)
+            gateways[name] = Gateway(reached, name, rules, now=now, on_change=changed, require=require)
         yield Hands(slurm, gateways)

@@ -6,6 +6,10 @@ from datetime import datetime
 from reconciler.actuators.protocols import NodeHealth
 
 
+def allowed() -> None:
+    """Stand in for the question whether a change may be made: it may."""
+
+
 class HealthRecord:
     """The health of one node, as its last command showed it."""
 

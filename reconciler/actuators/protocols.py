@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.lease import Route
@@ -20,6 +20,10 @@ class NodeHealth:
     """One sentence about what failed; empty while it is healthy."""
     since: datetime
     """When ``healthy`` last changed."""
+
+
+Backend = Literal["nft", "legacy"]
+"""The two kinds of iptables: each has tables of its own, and both apply to packets."""
 
 
 class Target(NamedTuple):
@@ -90,18 +94,23 @@ class Forwarder(Protocol):
     def health(self) -> NodeHealth:
         """Whether its last command got an answer."""
 
+    @property
+    def backend(self) -> Backend | None:
+        """Its kind of iptables, as first seen; None before."""
+
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force.
 
         Raises:
-            Retryable: the table could not be read.
+            Retryable: the table could not be read, or is not the one that was read at first.
         """
 
-    async def apply(self, routes: frozenset[Route]) -> Applied:
-        """Make these the only routes, and confirm it by reading back.
+    async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
+        """Make these the only routes, and confirm it by reading back. A later leader has a greater `epoch`.
 
         Raises:
             Retryable: it could not be confirmed; some of it may have happened.
+            Superseded: a later leader has changed something here; from then on nothing was changed.
         """
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:

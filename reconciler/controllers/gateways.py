@@ -30,6 +30,8 @@ class GatewayController:
     queues: Queues
     doubts: Mapping[GatewayName, Doubt]
     read_back_interval_s: float
+    epoch: int
+    """Ours as leader: whoever leads later has a greater one (I7)."""
 
     async def reconcile(self, name: GatewayName) -> float:
         """Read back, mend, read back; return the seconds until the next look."""
@@ -42,7 +44,7 @@ class GatewayController:
         live = self.sight.in_force.get(name)
         wanted = await self._wanted(name, await gateway.read() if live is None else live)
         self.sight.opening(name, wanted)
-        applied = await gateway.apply(wanted)
+        applied = await gateway.apply(wanted, self.epoch)
         self._log(name, applied)
         self._see(name, applied.routes)
         return self.read_back_interval_s
@@ -51,8 +53,8 @@ class GatewayController:
         """Return the routes of all open leases, and those in force whose lease is not surely gone."""
         leases = self.world.leases.on_gateway(name)
         wanted = frozenset(Route.of(lease) for lease in leases if not lease.released)
-        known = {Route.of(lease) for lease in leases}
-        ownerless = [route for route in sorted(live) if route not in known]
+        known = {Route.of(lease).way for lease in leases}
+        ownerless = [route for route in sorted(live) if route.way not in known]
         if self.doubts[name].holds(len(ownerless), len(live)):
             return wanted | frozenset(ownerless)
         return wanted | frozenset([route for route in ownerless if await self._may_be_owned(name, route)])
@@ -78,13 +80,13 @@ class GatewayController:
         self.sight.read_back(name, routes)
         if before == routes:
             return
-        self._forget_answers(name, routes)
+        self._forget_answers(name)
         self.queues.health.add(name, Priority.URGENT)
         self.queues.nodes.add(name)
         for lease in self.world.leases.on_gateway(name):
             self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
 
-    def _forget_answers(self, name: GatewayName, routes: frozenset[Route]) -> None:
+    def _forget_answers(self, name: GatewayName) -> None:
         for gateway, route in list(self.sight.answering):
-            if gateway == name and route not in routes:
+            if gateway == name and route not in self.sight.ways[name]:
                 del self.sight.answering[gateway, route]

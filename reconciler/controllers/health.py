@@ -24,13 +24,13 @@ class HealthController:
 
     async def reconcile(self, name: GatewayName) -> float | None:
         """Probe every open port of the gateway once; return the seconds until the next round, None for no ports."""
-        in_force = self.sight.in_force.get(name, frozenset())
-        leases = [lease for lease in self.world.leases.on_gateway(name) if Route.of(lease) in in_force]
+        ways = self.sight.ways.get(name, frozenset())
+        leases = [lease for lease in self.world.leases.on_gateway(name) if Route.of(lease).way in ways]
         if not leases:
             return None
-        routes = {Route.of(lease): JobId(lease.job) for lease in leases if not lease.released}
+        routes = {Route.of(lease).way: JobId(lease.job) for lease in leases if not lease.released}
         answers = await self.gateways[name].probe([Target(r.target_ip, r.target_port) for r in routes])
-        still = self.sight.in_force.get(name, frozenset())  # a port closed meanwhile has no answer to remember
+        still = self.sight.ways.get(name, frozenset())  # a port closed meanwhile has no answer to remember
         routes = {route: job for route, job in routes.items() if route in still}
         for route, job in routes.items():
             answering = answers[Target(route.target_ip, route.target_port)]

@@ -20,11 +20,13 @@ from reconciler.model.base import JobId
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Decision,
     Forget,
     Hindrance,
     LeasePorts,
     Limits,
+    Look,
     ReleaseLeases,
     Seen,
     Submit,
@@ -161,9 +163,8 @@ class _Pass:
         """Write the report if it says something new, while wish and report are still the ones decided upon."""
         if report == self._report:
             return
-        key, wish_key = self._c.world.keys.report(self._job), self._c.world.keys.wish(self._job)
-        guards = (Unchanged(key, self._report_revision), Unchanged(wish_key, self._wish.mod_revision))
-        self._report_revision = await self._c.store.commit(guards, (Put(key, encode(report)),))
+        put = Put(self._c.world.keys.report(self._job), encode(report))
+        self._report_revision = await self._c.store.commit(self._guards(), (put,))
         self._report = report
         await self._c.reached(self._report_revision)
 
@@ -174,12 +175,40 @@ class _Pass:
             case Cancel(row):
                 await self._c.slurm.cancel(row)
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+            case Look():
+                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
-                await self._c.reached(await self._c.ports.lease(self._seen, action))
+                await self._lease(action)
+            case ChangeSources(leases, sources):
+                await self._c.reached(await self._c.ports.admit(leases, sources))
             case ReleaseLeases(leases):
                 await self._c.reached(await self._c.ports.release(leases))
             case Forget():
                 await self._forget()
+
+    async def _lease(self, wanted: LeasePorts) -> None:
+        """Lease the ports and rewrite the report in one transaction.
+
+        If its answer is lost, a pass that does not see the leases yet does not see the report either, and its own
+        transaction fails: no port is leased twice for one index.
+        """
+        if self._report is None:
+            return
+        again = Put(self._c.world.keys.report(self._job), encode(self._report))
+        async with self._c.ports.choosing(self._seen, wanted) as groups:
+            for leases in groups:
+                guards = (*self._guards(), *(write.guard for write in leases))
+                puts = (again, *(write.put for write in leases))
+                self._report_revision = await self._c.store.commit(guards, puts)
+                await self._c.reached(self._report_revision)
+
+    def _guards(self) -> tuple[Unchanged, Unchanged]:
+        """Wish and report are still the ones decided upon."""
+        keys = self._c.world.keys
+        return (
+            Unchanged(keys.report(self._job), self._report_revision),
+            Unchanged(keys.wish(self._job), self._wish.mod_revision),
+        )
 
     async def _submit(self, attempt: int) -> None:
         assert self._submission is not None  # noqa: S101 - `_prepare` made it
@@ -197,12 +226,8 @@ class _Pass:
 
     async def _forget(self) -> None:
         keys = self._c.world.keys
-        guards = (
-            Unchanged(keys.wish(self._job), self._wish.mod_revision),
-            Unchanged(keys.report(self._job), self._report_revision),
-        )
         gone = (keys.wish(self._job), keys.forward(self._job), keys.report(self._job))
-        revision = await self._c.store.commit(guards, tuple(Delete(key) for key in gone))
+        revision = await self._c.store.commit(self._guards(), tuple(Delete(key) for key in gone))
         left = [c.message for c in self._report.conditions if c.type == "Removed"] if self._report else []
         self._report = None
         await self._c.reached(revision)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from reconciler.actuators.protocols import BatchSystem, Forwarder, NodeHealth
+from reconciler.actuators.protocols import Backend, BatchSystem, Forwarder, NodeHealth
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Shelf, World
 from reconciler.model.base import GatewayName
@@ -30,20 +30,24 @@ class NodeController:
         if gateway is not None:
             rules = len(self.sight.in_force.get(GatewayName(name), frozenset()))
             key = self.world.keys.gateway(GatewayName(name))
-            return await self._write(key, self.world.gateways, _report(gateway.health, rules))
+            return await self._write(key, self.world.gateways, _report(gateway.health, rules, gateway.backend))
         health = next((node for node in self.slurm.nodes if node.name == name), None)
         if health is not None:
-            await self._write(self.world.keys.command_node(name), self.world.command_nodes, _report(health, None))
+            await self._write(self.world.keys.command_node(name), self.world.command_nodes, _report(health, None, None))
         return None
 
     async def _write(self, key: str, shelf: Shelf[NodeReport], report: NodeReport) -> None:
         stored = shelf.get(report.name)
         if stored is not None and stored.value.healthy == report.healthy:
             report = report.model_copy(update={"since": stored.value.since})  # a restart of ours is no news of theirs
+        if stored is not None and report.backend is None:
+            report = report.model_copy(update={"backend": stored.value.backend})  # not looked at yet
         if stored is None or stored.value != report:
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
 
 
-def _report(health: NodeHealth, rules: int | None) -> NodeReport:
+def _report(health: NodeHealth, rules: int | None, backend: Backend | None) -> NodeReport:
     reason = health.reason or "Answers."
-    return NodeReport(name=health.name, healthy=health.healthy, reason=reason, since=health.since, rules=rules)
+    return NodeReport(
+        name=health.name, healthy=health.healthy, reason=reason, since=health.since, rules=rules, backend=backend
+    )

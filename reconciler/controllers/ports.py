@@ -1,9 +1,13 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Network
+from typing import NamedTuple
 
 import structlog
 
@@ -33,6 +37,17 @@ class PortSettings:
     external_ips: Mapping[GatewayName, str]
 
 
+LEASES_AT_ONCE = 100
+"""So many leases in one transaction: etcd takes 128 guards and 128 writes, and the job's own come on top."""
+
+
+class LeaseWrite(NamedTuple):
+    """How one port is taken: it holds only while nobody has it."""
+
+    guard: Unchanged
+    put: Put
+
+
 @dataclass
 class Ports:
     """The leases of jobs, written to etcd."""
@@ -43,35 +58,56 @@ class Ports:
     settings: PortSettings
     now: Callable[[], datetime]
     chance: Callable[[], float] = random.random
+    _promised: Counter[GatewayName] = field(default_factory=Counter, init=False)
 
-    async def lease(self, seen: Seen, wanted: LeasePorts) -> Revision:
-        """Lease a port for each index, all on one gateway; return the revision of the last lease.
+    @asynccontextmanager
+    async def choosing(self, seen: Seen, wanted: LeasePorts) -> AsyncGenerator[list[list[LeaseWrite]]]:
+        """Choose a free port for each index, all on one gateway; give the writes, as many as fit a transaction each.
+
+        Until the context ends they count as taken, so that jobs that start together are spread.
 
         Raises:
             RangeFull: no gateway has room.
             Terminal: the gateway knows no such node.
         """
-        name = self._gateway(seen, len(wanted.indices))
+        count = len(wanted.indices)
+        name = self._gateway(seen, count)
+        self._promised[name] += count
+        try:
+            yield await self._choose(name, seen, wanted)
+        finally:
+            self._promised[name] -= count
+
+    async def _choose(self, name: GatewayName, seen: Seen, wanted: LeasePorts) -> list[list[LeaseWrite]]:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        revision = Revision(0)
+        taken = set(self._taken(name))
+        writes = []
         for index in wanted.indices:
+            port = await self._free_port(gateway, taken, tuple(addresses.values()))
+            taken.add(port)
             lease = Lease.model_validate(
                 {
                     "job": seen.wish.id,
                     "index": index,
                     "gateway": name,
                     "external_ip": self.settings.external_ips[name],
-                    "port": await self._free_port(gateway, tuple(addresses.values())),
+                    "port": port,
                     "run": wanted.run,
                     "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
                     "target_ip": addresses[wanted.node],
+                    "sources": seen.wish.spec.allow_from,
                     "leased": self.now(),
                 }
             )
-            revision = await self._take(lease)
-        return revision
+            writes.append(self._taking(lease))
+        return [writes[start : start + LEASES_AT_ONCE] for start in range(0, len(writes), LEASES_AT_ONCE)]
+
+    def _taking(self, lease: Lease) -> LeaseWrite:
+        log.info("port_chosen", job=lease.job, index=lease.index, gateway=lease.gateway, port=lease.port)
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        return LeaseWrite(Unchanged(key, Revision(0)), Put(key, encode(lease)))
 
     def _gateway(self, seen: Seen, count: int) -> GatewayName:
         """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
@@ -80,7 +116,8 @@ class Ports:
             return self._configured(GatewayName(held[0]))
         answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
         usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
-        return choose_gateway({name: len(self._taken(name)) for name in usable}, self.settings.ports, count)
+        taken = {name: len(self._taken(name)) + self._promised[name] for name in usable}
+        return choose_gateway(taken, self.settings.ports, count)
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:
@@ -93,33 +130,35 @@ class Ports:
         names = (name for name in self.world.leases.names() if name.startswith(prefix))
         return frozenset(int(port) for port in (name.removeprefix(prefix) for name in names) if port.isdigit())
 
-    async def _free_port(self, gateway: Forwarder, ips: tuple[str, ...]) -> int:
+    async def _free_port(self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...]) -> int:
         """Return a port without a lease on which nothing listens, on the gateway and on every node of the job."""
         chance = None if self.settings.static else self.chance
-        for port in candidates(self._taken(gateway.name), self.settings.ports, chance):
+        for port in candidates(taken, self.settings.ports, chance):
             listening = await gateway.listening(port, ips)
             if not listening:
                 return port
             log.warning("port_occupied", gateway=gateway.name, port=port, listening=listening)
         raise RangeFull(f"no port of {self.settings.ports.first}-{self.settings.ports.last} is free on {gateway.name}")
 
-    async def _take(self, lease: Lease) -> Revision:
-        gateway = GatewayName(lease.gateway)
-        key = self.world.keys.lease(gateway, lease.port)
-        revision = await self.store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(lease)),))
-        log.info("port_leased", job=lease.job, index=lease.index, gateway=gateway, port=lease.port)
-        return revision
-
     async def release(self, leases: tuple[Lease, ...]) -> Revision:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""
         now, revision = self.now(), Revision(0)
         for lease in leases:
-            key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
-            name = key.removeprefix(self.world.keys.leases)
-            stored = self.world.leases.get(name)
-            if stored is None or stored.value != lease:
-                raise Conflict(f"{key} changed")
-            write = Put(key, encode(released_at(lease, now, self.settings.quarantine_s)))
-            revision = await self.store.commit((Unchanged(key, stored.mod_revision),), (write,))
+            revision = await self._replace(lease, released_at(lease, now, self.settings.quarantine_s))
             log.info("port_released", job=lease.job, gateway=lease.gateway, port=lease.port)
         return revision
+
+    async def admit(self, leases: tuple[Lease, ...], sources: tuple[IPv4Network, ...]) -> Revision:
+        """Let only these networks in, everyone if there are none; leases that changed meanwhile are a `Conflict`."""
+        revision = Revision(0)
+        for lease in leases:
+            revision = await self._replace(lease, lease.model_copy(update={"sources": sources}))
+            log.info("sources_changed", job=lease.job, port=lease.port, sources=[str(source) for source in sources])
+        return revision
+
+    async def _replace(self, lease: Lease, new: Lease) -> Revision:
+        key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
+        stored = self.world.leases.get(key.removeprefix(self.world.keys.leases))
+        if stored is None or stored.value != lease:
+            raise Conflict(f"{key} changed")
+        return await self.store.commit((Unchanged(key, stored.mod_revision),), (Put(key, encode(new)),))

@@ -1,6 +1,6 @@
 """What the controller would do next for each job and why, without doing it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,13 +15,16 @@ from reconciler.model.base import JobId
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Decision,
     Forget,
     LeasePorts,
     Limits,
+    Look,
     ReleaseLeases,
     Submit,
 )
+from reconciler.model.lease import Lease
 from reconciler.plan.job import plan
 from reconciler.store.kv import KeyValueStore
 
@@ -48,14 +51,22 @@ def _in_words(action: Action) -> str:
     match action:
         case Submit(attempt):
             return f"submit attempt {attempt}"
+        case Look():
+            return "list Slurm at once"
         case Cancel(row):
             return f"cancel Slurm job {row.slurm_id} ({row.state})"
         case LeasePorts(indices, node, _):
             return f"lease {len(indices)} ports to {node}"
+        case ChangeSources(leases, sources):
+            return f"let {', '.join(map(str, sources)) or 'everyone'} in at {_ports(leases)}"
         case ReleaseLeases(leases):
-            return f"release {', '.join(f'{lease.port} on {lease.gateway}' for lease in leases)}"
+            return f"release {_ports(leases)}"
         case Forget():
             return "remove its keys"
+
+
+def _ports(leases: Iterable[Lease]) -> str:
+    return ", ".join(f"{lease.port} on {lease.gateway}" for lease in leases)
 
 
 @dataclass
@@ -89,7 +100,7 @@ class Previewer:
             log.warning("slurm_not_seen", message=str(error))
         for name, gateway in self.hands.gateways.items():
             try:
-                sight.in_force[name] = await gateway.read()
+                sight.read_back(name, await gateway.read())
             except Retryable as error:
                 log.warning("gateway_not_seen", gateway=name, message=str(error))
         return sight

@@ -21,13 +21,15 @@ class Sight:
     """Slurm jobs with our mark and without a wish: how many listings in a row showed them."""
     in_force: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """Routes as last read back; a gateway that was never read has no entry."""
+    ways: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
+    """The ways of those: whether a port is open is one thing, for whom another."""
     unconfirmed: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
-    """Routes that a change may have opened, under way or without an answer; the next read-back tells."""
+    """Ways that a change may have opened, under way or without an answer; the next read-back tells."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)
 
     def link(self, lease: Lease) -> Link:
         """Return what is known of one lease."""
-        gateway, route = GatewayName(lease.gateway), Route.of(lease)
+        gateway, route = GatewayName(lease.gateway), Route.of(lease).way
         return Link(
             lease=lease,
             live=self._is_live(gateway, route),
@@ -35,7 +37,7 @@ class Sight:
         )
 
     def _is_live(self, gateway: GatewayName, route: Route) -> bool | None:
-        routes = self.in_force.get(gateway)
+        routes = self.ways.get(gateway)
         if routes is None:
             return None
         if route in routes:
@@ -44,10 +46,11 @@ class Sight:
 
     def opening(self, gateway: GatewayName, routes: frozenset[Route]) -> None:
         """Note which routes are about to be opened: until they are read back nobody may take them for closed."""
-        fresh = routes - self.in_force.get(gateway, frozenset())
+        fresh = frozenset(route.way for route in routes) - self.ways.get(gateway, frozenset())
         self.unconfirmed[gateway] = self.unconfirmed.get(gateway, frozenset()) | fresh
 
     def read_back(self, gateway: GatewayName, routes: frozenset[Route]) -> None:
         """Note the routes that are in force."""
         self.in_force[gateway] = routes
+        self.ways[gateway] = frozenset(route.way for route in routes)
         self.unconfirmed.pop(gateway, None)

@@ -8,7 +8,7 @@ from typing import Generic, NoReturn, TypeVar
 
 import structlog
 
-from reconciler.errors import Retryable, Terminal
+from reconciler.errors import Retryable, Superseded, Terminal
 from reconciler.loop.workqueue import WorkQueue
 
 K = TypeVar("K", bound=Hashable)
@@ -28,6 +28,8 @@ class Worker(Generic[K]):
     reconcile: Reconcile[K]
     timeout_s: float
     """Bounds one pass; every call within has a shorter limit of its own."""
+    parks: bool = True
+    """Whether a key that only a change can help waits for that change; a look that repeats is tried again."""
 
     async def run(self) -> NoReturn:
         """Take one key after the other. One key's trouble never stops the others."""
@@ -46,8 +48,13 @@ class Worker(Generic[K]):
         except (Retryable, TimeoutError) as error:
             self._retry(key, error, time.monotonic() - started)
         except Terminal as error:
-            self.queue.forget(key)
-            log.error("pass_parked", kind=self.name, key=key, error=str(error))
+            log.error("pass_parked" if self.parks else "pass_refused", kind=self.name, key=key, message=str(error))
+            if self.parks:
+                self.queue.forget(key)
+            else:
+                self.queue.retry(key)
+        except Superseded:
+            raise  # whoever leads now does this work: the process ends over it
         except Exception as error:
             log.exception("pass_broken", kind=self.name, key=key)
             self._retry(key, error, time.monotonic() - started)

@@ -1,9 +1,11 @@
 """What every value at a border shares, and the names that travel between the parts."""
 
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, ip_network
 from typing import Annotated, NewType
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+from pydantic_core import PydanticCustomError
 
 JobId = NewType("JobId", str)
 """Ours, never Slurm's: short, lower-case, URL- and Slurm-safe, unguessable."""
@@ -27,6 +29,26 @@ def _rfc3339(moment: datetime) -> str:
 
 Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, when_used="json")]
 """UTC, RFC 3339, milliseconds."""
+
+
+def _is_ipv4(value: object) -> object:
+    """Refuse what is no IPv4 network in words that say so; pydantic would only say what it tried."""
+    if not isinstance(value, str):
+        return value
+    allowed = {"expected": "an IPv4 network such as 192.0.2.0/24, without bits behind its mask"}
+    try:
+        network = ip_network(value)
+    except ValueError:
+        raise PydanticCustomError("network", "this is no IPv4 network", allowed) from None
+    if network.version == IPV6:
+        raise PydanticCustomError("network", "only IPv4 networks can be named, and this one is IPv6", allowed)
+    return value
+
+
+IPV6 = 6
+
+Network = Annotated[IPv4Network, BeforeValidator(_is_ipv4)]
+"""IPv4, as in ``192.0.2.0/24``; an address alone is a network of one."""
 
 UserName = Annotated[str, StringConstraints(pattern=USER_PATTERN)]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network
 
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
@@ -69,6 +70,11 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """List Slurm at once: something says that the last listing is behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Run scancel for exactly this Slurm job."""
 
@@ -85,6 +91,14 @@ class LeasePorts:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeSources:
+    """Let these networks connect to these ports, and nobody else; none named means everyone."""
+
+    leases: tuple[Lease, ...]
+    sources: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseLeases:
     """Close these ports and start their quarantine."""
 
@@ -96,7 +110,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Cancel | LeasePorts | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """A port lease: which job owns which port of which gateway, and where the port leads."""
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import JOB_ID_PATTERN, Moment, Value
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Network, Value
 
 
 class Lease(Value):
@@ -24,14 +25,22 @@ class Lease(Value):
     """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The same on the gateway and on the job's nodes."""
-    run: str
+    run: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
     """Which run of the job asked for it: Slurm id and how often it had been requeued, ``4711.0``."""
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address
+    sources: tuple[Network, ...] = ()
+    """Who may connect; empty: everyone."""
     leased: Moment
     quarantine_ends: Moment | None = None
     """Set on release: the port is closed from then on, and may not be leased again before this moment."""
+
+    @property
+    def run_order(self) -> tuple[int, int]:
+        """The run as Slurm id and requeues; runs of one job come in this order."""
+        slurm_id, _, requeues = self.run.partition(".")
+        return int(slurm_id), int(requeues)
 
     @property
     def released(self) -> bool:
@@ -46,8 +55,26 @@ class Route:
     port: int
     target_ip: str
     target_port: int
+    sources: tuple[str, ...] = ()
+    """The IPv4 networks that may use it, as `canonical` gives them; empty: everyone."""
 
     @classmethod
     def of(cls, lease: Lease) -> "Route":
         """Return the route that an open lease stands for."""
-        return cls(port=lease.port, target_ip=str(lease.target_ip), target_port=lease.port)
+        return cls(lease.port, str(lease.target_ip), lease.port, canonical(lease.sources))
+
+    @property
+    def way(self) -> "Route":
+        """Where it leads, whoever may use it."""
+        return replace(self, sources=()) if self.sources else self
+
+
+def canonical(sources: Iterable[IPv4Network]) -> tuple[str, ...]:
+    """Return the same addresses in the fewest networks, in order; empty where they are all there are."""
+    networks = [str(network) for network in collapse_addresses(sources)]
+    return () if networks == ["0.0.0.0/0"] else tuple(networks)
+
+
+def canonical_text(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return `canonical` of networks in any notation."""
+    return canonical(IPv4Network(source) for source in sources)

@@ -115,3 +115,5 @@ class NodeReport(Value):
     since: Moment
     rules: int | None = None
     """Gateways: routes in force."""
+    backend: Literal["nft", "legacy"] | None = None
+    """Gateways: the kind of iptables found at first contact."""

@@ -11,6 +11,7 @@ from reconciler.model.base import (
     VARIABLE_VALUE_PATTERN,
     JobId,
     Moment,
+    Network,
     UserName,
     Value,
 )
@@ -20,6 +21,10 @@ VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
+
+
+AllowedSources = Annotated[tuple[Network, ...], Field(max_length=64)]
+"""Each is one more rule on the way of every packet to the job's ports."""
 
 
 class Resources(Value):
@@ -44,6 +49,8 @@ class JobSpec(Value):
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
+    allow_from: AllowedSources = ()
+    """Who may connect to the job's ports, changeable while it runs; empty: everyone."""
     paused: bool = False
     """While set, the controller looks at the job and changes nothing; a delete goes through all the same."""
     labels: Annotated[dict[LabelText, LabelText], Field(default_factory=dict, max_length=32)]

@@ -4,16 +4,19 @@ Forward, in this order: submit, wait for the start, lease ports, see the applica
 close the ports, cancel, and forget the keys only when every effect is confirmed gone (I5).
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.model.decision import (
     Action,
     Cancel,
+    ChangeSources,
     Decision,
     Forget,
     Hindrance,
     LeasePorts,
     Limits,
+    Look,
     ReleaseLeases,
     Seen,
     Submit,
@@ -43,7 +46,20 @@ def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits, now)
     decision = _next_step(seen, view, limits, now)
-    return _hold(decision, seen, view, now) if seen.paused else decision
+    return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
+
+
+def _with_sources(decision: Decision, seen: Seen) -> Decision:
+    """Return the decision, first of all that open ports are for whom the wish says, whatever Slurm shows (I5)."""
+    released = {
+        lease.port for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases
+    }
+    leases = (link.lease for link in seen.links if not link.lease.released and link.lease.port not in released)
+    outdated = tuple(lease for lease in leases if lease.sources != seen.wish.spec.allow_from)
+    if not outdated:
+        return decision
+    change = ChangeSources(outdated, seen.wish.spec.allow_from)
+    return replace(decision, reason="SourcesChanged", actions=(change, *decision.actions))
 
 
 def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
@@ -59,16 +75,13 @@ def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> De
 def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     match view.standing:
         case Standing.UNTRIED:
-            return _submit(seen, view, 1, now)
+            return _submit(seen, view, _first_attempt(seen), now)
         case Standing.REPEATABLE:
             return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
         case Standing.UNSETTLED | Standing.UNCLEAR:
             return _await_clarity(seen, view, now)
-        case Standing.WAITING if _asked_for_ports(seen, view):
-            return _run(seen, view, now)  # a job that calls has started, whatever the last listing said
-        case Standing.WAITING:
-            report = status.report(seen, view, Phase.SUBMITTED, now)
-            return Decision("JobQueued", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
+        case Standing.ACCEPTED | Standing.WAITING:
+            return _wait(seen, view, now)
         case Standing.ACTIVE:
             return _run(seen, view, now)
         case Standing.ENDING:
@@ -84,7 +97,13 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
 def _await_listing(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Do nothing before the first look at Slurm: a restart changes no report, and a job may be there already (I9)."""
     report = seen.report if seen.report is not None else status.report(seen, view, Phase.PENDING, now)
-    return Decision("SlurmNotSeen", report, (), STEP_S, _silence(seen, report))
+    return Decision("SlurmNotSeen", report, (), WAIT_S, _silence(seen, report))  # the first listing wakes every job
+
+
+def _first_attempt(seen: Seen) -> int:
+    """Count on from every attempt that Slurm still shows: under this id there may have been an earlier wish."""
+    rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
+    return 1 + max((row.mark.attempt for row in rows), default=0)
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
@@ -104,11 +123,21 @@ def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     phase = seen.report.phase if seen.report is not None else Phase.PENDING
     reason = "SubmitOutcomeUnknown" if view.standing is Standing.UNSETTLED else "JobNotSeen"
     report = status.report(seen, view, phase, now)
-    return Decision(reason, report, _cancel(view.surplus), STEP_S, _silence(seen, report))
+    hindrance = _silence(seen, report) or status.hindrance(seen.report)  # stands until it is clear what became of it
+    return Decision(reason, report, _cancel(view.surplus), STEP_S, hindrance)
 
 
 def _silence(seen: Seen, report: Report) -> Hindrance | None:
     return SILENT if report.phase is Phase.PENDING and not seen.reachable else None
+
+
+def _wait(seen: Seen, view: SlurmView, now: datetime) -> Decision:
+    """Wait for Slurm; a job that asks for ports has started, and the listing that shows it is asked for at once."""
+    report = status.report(seen, view, Phase.SUBMITTED, now)
+    tidy = (*_release_earlier(seen, view), *_cancel(view.surplus))
+    if _asked_for_ports(seen, view):
+        return Decision("ListingBehind", report, (*tidy, Look()), STEP_S)
+    return Decision("JobQueued", report, tidy, WAIT_S)
 
 
 def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
@@ -116,7 +145,9 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     report = status.report(seen, view, _running_phase(seen), now)
     surplus = _cancel(view.surplus)
     if not _asked_for_ports(seen, view) or seen.forward is None:
-        return Decision("NoPortsAsked", report, (*_release(seen), *surplus), WAIT_S)
+        return Decision("NoPortsAsked", report, (*_release_earlier(seen, view), *surplus), WAIT_S)
+    if not set(seen.forward.nodes) <= set(view.row.nodes if view.row is not None else ()):
+        return _refuse_nodes(seen, view, report, surplus)
     outdated = _release(seen, but_of=seen.forward.run)
     if outdated:
         return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
@@ -131,6 +162,15 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     if report.phase is not Phase.AVAILABLE:
         return Decision("ApplicationSilent", report, surplus, WAIT_S)
     return Decision("Available", report, surplus)
+
+
+def _refuse_nodes(seen: Seen, view: SlurmView, report: Report, surplus: tuple[Action, ...]) -> Decision:
+    """Lease nothing to nodes that Slurm did not give the job: its own user may have asked with its token."""
+    asked = ", ".join(seen.forward.nodes[:5]) if seen.forward is not None else ""
+    given = ", ".join(view.row.nodes[:5]) if view.row is not None else ""
+    message = f"Ports were asked for on {asked}; Slurm gave the job {given or 'no node'}."
+    hindrance = Hindrance("NodesNotOfTheJob", message)
+    return Decision("NodesNotOfTheJob", report, (*_release(seen), *surplus), WAIT_S, hindrance)
 
 
 def _running_phase(seen: Seen) -> Phase:
@@ -200,6 +240,15 @@ def _living(view: SlurmView) -> tuple[QueueRow, ...]:
 def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
     """Give back the job's ports, all of them or those of other runs."""
     leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
+    return (ReleaseLeases(leases),) if leases else ()
+
+
+def _release_earlier(seen: Seen, view: SlurmView) -> tuple[Action, ...]:
+    """Give back the ports of runs before the present one."""
+    record = view.record
+    present = (record.job_id or 0, record.requeues) if record is not None else (0, 0)
+    open_ = (link.lease for link in seen.links if not link.lease.released)
+    leases = tuple(lease for lease in open_ if lease.run_order < present)
     return (ReleaseLeases(leases),) if leases else ()
 
 

@@ -14,6 +14,8 @@ class Standing(Enum):
 
     UNTRIED = auto()
     """No sbatch was ever intended."""
+    ACCEPTED = auto()
+    """sbatch gave its id, and no listing has shown it yet."""
     UNSETTLED = auto()
     """An sbatch was intended and its outcome is unknown; it may yet show up."""
     REPEATABLE = auto()
@@ -56,7 +58,8 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
     row = _own(record, rows)
     surplus = tuple(other for other in _alive(rows) if row is None or other.slurm_id != row.slurm_id)
     if row is not None:
-        return SlurmView(OF_STAGE[row.stage], _updated(record, row), row, surplus)
+        standing = Standing.UNCLEAR if _is_behind(record, row) else OF_STAGE[row.stage]
+        return SlurmView(standing, _updated(record, row), row, surplus)
     return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus)
 
 
@@ -79,10 +82,20 @@ def _own(record: SlurmRecord, rows: tuple[QueueRow, ...]) -> QueueRow | None:
     return min(candidates, key=lambda row: (not is_alive(row), row.slurm_id), default=None)
 
 
+def _is_behind(record: SlurmRecord, row: QueueRow) -> bool:
+    """Whether a row shows a job waiting that was seen started and was not requeued since: nothing follows from it."""
+    return row.stage is Stage.WAITING and record.started is not None and not _is_requeued(record, row)
+
+
+def _is_requeued(record: SlurmRecord, row: QueueRow) -> bool:
+    """Whether Slurm put the job back: the same id has a later submit time then (measured on Slurm 22.05)."""
+    return record.submitted is not None and row.submitted > record.submitted
+
+
 def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
-    """Bring the record up to date; a job that waits again after it had started was requeued."""
-    waits = row.stage is Stage.WAITING
-    requeued = waits and record.started is not None
+    """Bring the record up to date. That a job waits again is no requeue: one listing that is behind says so too."""
+    requeued = _is_requeued(record, row)
+    started = record.started if _is_behind(record, row) else row.started
     return record.model_copy(
         update={
             "job_id": row.slurm_id,
@@ -91,7 +104,7 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
             "reason": row.reason or None,
             "nodes": row.nodes,
             "requeues": record.requeues + requeued,
-            "started": None if waits else row.started,
+            "started": None if row.stage is Stage.WAITING and requeued else started,
             "ends": row.ends,
         }
     )
@@ -106,6 +119,8 @@ def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datet
         shown = seen.listing is not None and seen.listing.asked >= settled
         return Standing.REPEATABLE if shown else Standing.UNSETTLED
     missing = seen.missing
+    if missing is None and record.submitted is None:
+        return Standing.ACCEPTED
     if missing is None or missing.listings < limits.lost_after_listings:
         return Standing.UNCLEAR
     return Standing.LOST if now - missing.since >= timedelta(seconds=limits.lost_after_s) else Standing.UNCLEAR

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from reconciler.model.decision import Link, Seen
+from reconciler.model.decision import Hindrance, Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
 from reconciler.model.wish import Wish
 from reconciler.plan.slurm import SlurmView, Standing
@@ -64,6 +64,12 @@ def hindered(last: Report, reason: str, message: str, now: datetime) -> Report:
     return last.model_copy(update={"conditions": (*others, claim)})
 
 
+def hindrance(last: Report | None) -> Hindrance | None:
+    """Return what the last report says stands in the way, if anything does."""
+    known = next((c for c in last.conditions if c.type == PROGRESSING), None) if last is not None else None
+    return Hindrance(known.reason, known.message) if known is not None else None
+
+
 def unhindered(last: Report) -> Report:
     """Return the report after a pass in which nothing stood in the way."""
     others = tuple(c for c in last.conditions if c.type != PROGRESSING)
@@ -111,6 +117,9 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             message = f"Slurm job {number} was last seen as {word} and is not seen clearly now."
             return [accepted, Claim("Started", "Unknown", "NotSeen", message)]
+        case Standing.ACCEPTED:
+            accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
+            return [accepted, Claim("Started", "False", "Queued", "Slurm has just taken it.")]
         case Standing.WAITING:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             why = view.row.reason if view.row is not None and view.row.reason else "no reason given"
@@ -147,10 +156,8 @@ def _end(view: SlurmView, last: Report | None) -> Claim:
 
 
 def _port_claims(seen: Seen) -> list[Claim]:
-    if seen.forward is None:
+    if seen.forward is None or seen.wish.deleted is not None:
         return []
-    if seen.wish.deleted is not None:
-        return _closing_claims(seen)
     if seen.links and not all_known(seen) and (kept := _kept_port_claims(seen.report)):
         return kept
     links = _open_links(seen)
@@ -160,19 +167,13 @@ def _port_claims(seen: Seen) -> list[Claim]:
         message = f"{len(links)} of {wanted} ports leased, rules of {live} in force."
         return [Claim("Forwarded", "False", "RulesMissing", message)]
     forwarded = Claim("Forwarded", "True", "RulesInForce", f"Rules of {live} ports in force.")
+    if any(link.healthy is None for link in links):
+        return [forwarded, Claim("Healthy", "Unknown", "NotProbed", "Nobody has asked the application yet.")]
     silent = [str(link.lease.port) for link in links if not link.healthy]
     if silent:
         message = f"No answer from the application on port {', '.join(silent)}."
         return [forwarded, Claim("Healthy", "False", "NoAnswer", message)]
     return [forwarded, Claim("Healthy", "True", "Answers", "The application answers on every port.")]
-
-
-def _closing_claims(seen: Seen) -> list[Claim]:
-    """Say which ports keep a job from being forgotten: its user should know that they may still be open."""
-    unsure = [f"{link.lease.gateway} port {link.lease.port}" for link in seen.links if link.live is not False]
-    if not unsure:
-        return []
-    return [Claim("Closed", "False", "NotConfirmed", f"Not confirmed to be closed: {', '.join(unsure)}.")]
 
 
 def _kept_port_claims(last: Report | None) -> list[Claim]:
@@ -187,10 +188,12 @@ def _removal_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     """Say which effect of a deleted job is still there; its age is the condition's."""
     if seen.wish.deleted is None or phase is not Phase.COMPLETING:
         return []
-    ports = [f"{link.lease.port} on {link.lease.gateway}" for link in seen.links if link.live is not False]
+    ports = [f"{link.lease.gateway} port {link.lease.port}" for link in seen.links if link.live is not False]
     if ports:
-        return [Claim("Removed", "False", "PortsOpen", f"Not confirmed closed: port {', '.join(ports)}.")]
-    if view.row is not None and view.standing is not Standing.ENDED:
+        return [Claim("Removed", "False", "PortsOpen", f"Not confirmed closed: {', '.join(ports)}.")]
+    if view.standing in {Standing.ENDED, Standing.LOST, Standing.UNTRIED, Standing.REPEATABLE}:
+        return []
+    if view.row is not None:
         return [Claim("Removed", "False", "SlurmJobAlive", f"Slurm job {view.row.slurm_id} is {view.row.state}.")]
     return [Claim("Removed", "False", "AwaitingSlurm", "Slurm has not shown yet that the job is gone.")]
 

@@ -34,8 +34,16 @@ RETRIES_PER_RENEWAL = 5
 """A renewal that failed is tried again after this fraction of the time between two: etcd may change its leader."""
 
 
+RESIGN_TIMEOUT_S = 1.0
+"""The lease ends by itself soon enough."""
+
+
 class Deposed(ReconcilerError):
     """The leader's etcd lease could not be renewed in time: stop, another one may act already."""
+
+
+class NotLeading(Conflict):
+    """It is not sure that this process still leads: nothing may be begun that etcd's fence cannot refuse."""
 
 
 class Leader(Value):
@@ -99,11 +107,12 @@ class Election:
         """
         while True:
             try:
-                return await self._campaign(leader())
-            except Conflict:
-                log.info("leader_awaited", key=self._key)
-                await self._vacancy()
-            except Retryable as error:
+                try:
+                    return await self._campaign(leader())
+                except Conflict:
+                    log.info("leader_awaited", key=self._key)
+                    await self._vacancy()
+            except Retryable as error:  # of the campaign, or of the wait: no trouble with etcd ends a standby
                 log.warning("campaign_failed", error=type(error).__name__, message=str(error))
                 await asyncio.sleep(1.0)
 
@@ -148,7 +157,7 @@ class Election:
         """Try one renewal; return whether an answer came in time, False only while there is time for another try."""
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        deadline = self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
+        deadline = self._deadline()
         try:
             async with asyncio.timeout_at(min(asked_at + timeout_s, deadline)):
                 await self._store.renew(self._etcd_lease)
@@ -162,7 +171,27 @@ class Election:
         self._renewed_at = asked_at
         return True
 
+    def require(self) -> None:
+        """Return while this process surely leads; asked right before what no fence in etcd can refuse.
+
+        A process that was stopped for a while goes on where it was, before `keep` has looked at the clock.
+
+        Raises:
+            NotLeading: the lease was last renewed so long ago that another process may lead.
+        """
+        if asyncio.get_running_loop().time() >= self._deadline():
+            raise NotLeading(f"{self._key} was not renewed in time: another process may lead")
+
+    def _deadline(self) -> float:
+        return self._renewed_at + self._ttl_s * (RENEWALS_PER_TTL - 1) / RENEWALS_PER_TTL
+
     async def resign(self) -> None:
-        """Give the leadership up at once, so that a standby need not wait for the lease to end."""
-        with contextlib.suppress(Retryable):
-            await self._store.revoke(self._etcd_lease)
+        """Give the leadership up at once, so that a standby need not wait for the lease to end.
+
+        Whoever was deposed has nothing to give up, and an etcd that does not answer is not waited for.
+        """
+        if not self._etcd_lease:
+            return
+        with contextlib.suppress(Retryable, TimeoutError):
+            async with asyncio.timeout(RESIGN_TIMEOUT_S):
+                await self._store.revoke(self._etcd_lease)

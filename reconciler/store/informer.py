@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import structlog
 
-from reconciler.errors import Compacted, Retryable, Unreachable
+from reconciler.errors import Compacted, ReconcilerError, Retryable, Unreachable
 from reconciler.store.kv import Batch, Changed, Entry, KeyValueStore, Listing, Removed, Revision
 
 log = structlog.get_logger()
@@ -19,6 +19,11 @@ RELIST_PERIOD_S = 600.0
 
 PAUSE_S = 1.0
 """After a failed listing or a lost watch (seconds, with jitter)."""
+
+
+class WentBack(ReconcilerError):
+    """etcd shows an older state than it did: restored from a backup. Nothing that is known may be relied upon."""
+
 
 OnChange = Callable[[str, Entry | None], None]
 """Told of every key that changed, with its new entry or None; may not wait."""
@@ -66,7 +71,11 @@ class Informer:
                 self._waiters.remove(pair)  # its owner gave up; the revision may never come
 
     async def run(self) -> NoReturn:
-        """Keep the copy true, for ever."""
+        """Keep the copy true, for ever.
+
+        Raises:
+            WentBack: the process must start anew, with nothing remembered.
+        """
         while True:
             try:
                 await self._follow()
@@ -91,7 +100,7 @@ class Informer:
 
     def _replace(self, listing: Listing) -> None:
         if listing.revision < self._revision:
-            raise Unreachable(f"etcd went back from revision {self._revision} to {listing.revision}")
+            raise WentBack(f"etcd went back from revision {self._revision} to {listing.revision}")
         listed = {entry.key: entry for entry in listing.entries}
         vanished = [key for key in self._entries if key not in listed]
         changed = [entry for entry in listing.entries if self._is_news(entry)]

@@ -1,7 +1,9 @@
 """iptables' tables in memory: understands the commands we send and prints them as ``-S`` does."""
 
+import copy
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from reconciler.actuators.command import Command, Finished
@@ -21,6 +23,11 @@ class FakeIptables:
     )
     fails_after: int | None = None
     """Fail every command after this many."""
+    version: str = "iptables v1.8.9 (nf_tables)"
+    restores: bool = False
+    """Whether iptables-restore is allowed."""
+    calls: int = 0
+    """Scripts that were sent to change something."""
     ran: list[Words] = field(default_factory=list)
     """Every command that changed something."""
 
@@ -35,11 +42,11 @@ class FakeIptables:
                 self.tables[table][chain] = []
             case ("-t", table, "-F", chain):
                 self.tables[table][chain].clear()
-            case ("-t", table, "-A", chain, *words):
+            case ("-t", table, "-A", chain, *words) if chain in self.tables[table]:
                 self._chain(table, chain, words).append(tuple(words))
-            case ("-t", table, "-I", chain, "1", *words):
+            case ("-t", table, "-I", chain, "1", *words) if chain in self.tables[table]:
                 self._chain(table, chain, words).insert(0, tuple(words))
-            case ("-t", table, "-D", chain, *words) if tuple(words) in self.tables[table][chain]:
+            case ("-t", table, "-D", chain, *words) if tuple(words) in self.tables[table].get(chain, ()):
                 self.tables[table][chain].remove(tuple(words))
             case _:
                 raise ValueError(f"iptables says no to {argv}")
@@ -55,23 +62,56 @@ class FakeIptables:
     async def run(self, command: Command, *, timeout_s: float) -> Finished:
         """Run one of the actuator's scripts."""
         assert timeout_s > 0
-        if "-S </dev/null" in command.stdin:
+        if "end version" in command.stdin:
             said = (f"{self.printed(table)}end {table} 0\n" for table in ("filter", "nat"))
-            return Finished(0, "".join(said), "")
-        steps = [tuple(shlex.split(line)[1:]) for line in command.stdin.splitlines() if line.startswith("step ")]
-        return self._take(steps)
+            return Finished(0, f"{self.version}\nend version 0\n{''.join(said)}", "")
+        if "sudo -n -l" in command.stdin:
+            version = self.version.replace("iptables", "iptables-restore")
+            return Finished(0, version, "") if self.restores else Finished(1, "", "")
+        self.calls += 1
+        try:
+            return self._run_script(iter(command.stdin.splitlines()))
+        except ValueError as error:
+            return Finished(1, "", str(error))
 
-    def _take(self, steps: Iterable[Words]) -> Finished:
-        said = ""
-        for argv in steps:
-            if self.fails_after is not None and len(self.ran) >= self.fails_after:
-                return Finished(1, f"{said}step 4\n", "iptables: Resource problem.")
-            self.run_words(argv)
-            said += "step 0\n"
-        return Finished(0, said, "")
+    def _run_script(self, lines: Iterator[str]) -> Finished:
+        newest = 0
+        for line in lines:
+            if found := re.match(r"rules=\$\(sudo -n iptables -w 5 -t nat -S (\S+) ", line):
+                newest = max((0, *(int(number) for number in self._marks(found[1]))))
+            elif (found := re.match(r'\[ "\$mark" -le (\d+) \]', line)) and newest > int(found[1]):
+                return Finished(1, f"superseded {newest}\n", "")
+            elif line.startswith("step "):
+                self._take(tuple(shlex.split(line)[1:]))
+            elif line.startswith("restore <<"):
+                self._restore(next(lines).removeprefix("*"), lines)
+        return Finished(0, "changed\n", "")
+
+    def _marks(self, chain: str) -> Iterator[str]:
+        if chain not in self.tables["nat"]:
+            raise ValueError(f"no chain {chain}")
+        found = (re.search(r":epoch:(\d+)$", word) for words in self.tables["nat"][chain] for word in words)
+        return (match[1] for match in found if match is not None)
+
+    def _restore(self, table: str, lines: Iterator[str]) -> None:
+        """Run one transaction: all of it or nothing."""
+        if not self.restores:
+            raise ValueError("sudo: a password is required")
+        before = copy.deepcopy(self.tables[table])
+        try:
+            for line in iter(lambda: next(lines), "COMMIT"):
+                self._take(("-t", table, *shlex.split(line)))
+        except ValueError:
+            self.tables[table] = before
+            raise
+
+    def _take(self, argv: Words) -> None:
+        if self.fails_after is not None and len(self.ran) >= self.fails_after:
+            raise ValueError("iptables: Resource problem.")
+        self.run_words(argv)
 
     def _chain(self, table: str, chain: str, words: list[str]) -> list[Words]:
-        target = words[words.index("-j") + 1]
+        target = words[words.index("-j") + 1] if "-j" in words else ""
         if target.startswith("BWV-") and target not in self.tables[table]:
             raise ValueError(f"no chain {target}")
         return self.tables[table][chain]

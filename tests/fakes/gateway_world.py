@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from reconciler.actuators.protocols import Applied, NodeHealth, Target
-from reconciler.errors import Terminal, Unreachable
+from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
+from reconciler.errors import Superseded, Terminal, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 
@@ -29,6 +29,8 @@ class FakeGateway:
     """Calls of `apply`, with or without effect."""
     changes: int = 0
     """Rules that were changed, ever; what is in force already costs none."""
+    epoch: int = 0
+    """Of the last leader that changed something."""
     probes: int = 0
     """Calls of `probe` and `listening`."""
     _standing: set[Route] = field(default_factory=set)
@@ -48,16 +50,24 @@ class FakeGateway:
         """Whether it answers."""
         return self._health
 
+    @property
+    def backend(self) -> Backend | None:
+        """Its kind of iptables."""
+        return "nft"
+
     async def read(self) -> frozenset[Route]:
         """Return the routes in force."""
         self._answer()
         return frozenset(self._standing)
 
-    async def apply(self, routes: frozenset[Route]) -> Applied:
-        """Make these the only routes, unless a fault was ordered."""
+    async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
+        """Make these the only routes, unless a fault was ordered or a later leader was here."""
         self.applies += 1
         self._answer()
+        if epoch < self.epoch:
+            raise Superseded(f"a leader of epoch {self.epoch} has changed the rules, and this one is of epoch {epoch}")
         steps = sorted(self._standing.symmetric_difference(routes))
+        self.epoch = epoch if steps else self.epoch
         if self._failing_applies:
             self._failing_applies -= 1
             self._take(steps[: len(steps) // 2])

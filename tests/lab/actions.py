@@ -18,11 +18,11 @@ FORWARDED_PORT = 50_007
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode())"
 
 
-def wait_until(claim: Callable[[], bool], what: str) -> None:
+def wait_until(claim: Callable[[], bool], what: str, pause_s: float = 0.1) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not claim():
         assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.1)
+        time.sleep(pause_s)
 
 
 def lab(site: Site, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -12,7 +12,7 @@ from tests.lab.actions import PATIENCE_S
 from tests.lab.portal import Link
 
 ENDED = frozenset({"CANCELLED", "COMPLETED", "FAILED", "COMPLETING"})
-_CHANGES = re.compile(r"COMMAND=\S*/(sbatch|scancel|iptables(?! -w \d+ -t \w+ -S\b))\b.*")
+_CHANGES = re.compile(r"COMMAND=\S*/(sbatch|scancel|iptables(?! -w \d+ (?:-t \w+ -S|--version)\b))\b.*")
 
 TALK = """
 import socket, sys, time

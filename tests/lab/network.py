@@ -31,9 +31,11 @@ CLONE_NEWNET = 0x40000000
 
 SUDO = """#!/bin/sh
 [ "$1" = -n ] && shift
+allowed=$(dirname "$0")/$2
+[ "$1" = -l ] && { [ -x "$allowed" ]; exit; }
 exec "$@"
 """
-"""Stands for sudo: the tests are about rules and packets, not about permissions."""
+"""Stands for sudo, and allows what is in the directory of stand-ins: the tests are about rules and packets."""
 
 
 def missing() -> str:
@@ -53,6 +55,8 @@ class Network:
     """A directory for the stand-ins, first in PATH."""
     backend: str
     """``nft`` or ``legacy``."""
+    restore: bool = False
+    """Whether iptables-restore is there to be used."""
     echoes: "list[Echo]" = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -89,11 +93,12 @@ class Network:
         """Return an environment in which iptables is the wanted one."""
         return {**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}:/usr/sbin:/sbin"}
 
-    def connect(self, port: int) -> socket.socket:
-        """Return a connection from the client to a port of the gateway."""
+    def connect(self, port: int, source: str = CLIENT) -> socket.socket:
+        """Return a connection from one of the client's addresses to a port of the gateway."""
         connection = self.socket("c")
         connection.settimeout(PATIENCE_S)
         try:
+            connection.bind((source, 0))
             connection.connect((GATEWAY, port))
         except OSError:
             connection.close()
@@ -115,8 +120,16 @@ class Network:
         self.tools.mkdir(parents=True, exist_ok=True)
         (self.tools / "sudo").write_text(SUDO)
         (self.tools / "sudo").chmod(0o755)
-        wanted = shutil.which(f"iptables-{self.backend}") or ""
-        (self.tools / "iptables").symlink_to(wanted)
+        self.choose(self.backend)
+
+    def choose(self, backend: str) -> None:
+        """Let ``iptables`` be of this kind from now on, as an administrator may choose."""
+        programs = {"iptables": f"iptables-{backend}"}
+        if self.restore:
+            programs["iptables-restore"] = f"iptables-{backend}-restore"
+        for name, program in programs.items():
+            (self.tools / name).unlink(missing_ok=True)
+            (self.tools / name).symlink_to(shutil.which(program) or "")
 
     def _cable(self, role: str, address: str, gateway_address: str) -> None:
         end, far = f"v{self.tag}{role}", f"v{self.tag}{role}g"

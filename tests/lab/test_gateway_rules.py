@@ -31,6 +31,7 @@ from tests.lab.network import (
 pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
 
 PORT = 50007
+EPOCH = 7
 TO_NODE_1 = Route(PORT, NODE_1, PORT)
 TO_NODE_2 = Route(PORT, NODE_2, PORT)
 _numbers = itertools.count()
@@ -45,9 +46,11 @@ SITE_RULES = (
 forgets flows with the last NAT rule, and cutting them would prove nothing."""
 
 
-@pytest.fixture(params=["nft", "legacy"])
+@pytest.fixture(params=["nft", "legacy", "nft-restore", "legacy-restore"])
 def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Network]:
-    with Network(f"{os.getpid() % 10000}{next(_numbers)}", tmp_path / "tools", request.param) as network:
+    backend, _, restore = request.param.partition("-")
+    tag = f"{os.getpid() % 10000}{next(_numbers)}"
+    with Network(tag, tmp_path / "tools", backend, restore=bool(restore)) as network:
         network.shell("g", SITE_RULES)
         yield network
 
@@ -93,7 +96,7 @@ async def test_an_open_route_leads_to_its_node_and_the_answer_finds_its_way_back
     network: Network, gateway: Gateway
 ) -> None:
     node = network.echo("n1", NODE_1, PORT)
-    applied = await gateway.apply(frozenset({TO_NODE_1}))
+    applied = await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     with network.connect(PORT) as connection:
         assert greeting(connection) == "n1"
         assert echoes(connection)
@@ -103,9 +106,9 @@ async def test_an_open_route_leads_to_its_node_and_the_answer_finds_its_way_back
 
 @pytest.mark.invariant("I9")
 async def test_applying_what_is_in_force_changes_nothing(network: Network, gateway: Gateway) -> None:
-    await gateway.apply(frozenset({TO_NODE_1, Route(50500, NODE_2, 50500)}))
+    await gateway.apply(frozenset({TO_NODE_1, Route(50500, NODE_2, 50500)}), EPOCH)
     restarted = a_gateway(network)
-    again = await restarted.apply(frozenset({TO_NODE_1, Route(50500, NODE_2, 50500)}))
+    again = await restarted.apply(frozenset({TO_NODE_1, Route(50500, NODE_2, 50500)}), EPOCH)
     assert (again.commands, again.repaired) == (0, ())
 
 
@@ -114,7 +117,7 @@ async def test_deleting_only_the_dnat_rule_leaves_standing_connections_alone(
 ) -> None:
     """The control of the next test: the flow lives on in conntrack, so what cuts it there is FORWARD."""
     network.echo("n1", NODE_1, PORT)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     with network.connect(PORT) as connection:
         assert greeting(connection) == "n1"
         network.shell("g", "iptables -t nat -F BWV-main-D0")
@@ -124,10 +127,10 @@ async def test_deleting_only_the_dnat_rule_leaves_standing_connections_alone(
 @pytest.mark.invariant("I5")
 async def test_closing_a_route_cuts_standing_connections_in_both_directions(network: Network, gateway: Gateway) -> None:
     node = network.echo("n1", NODE_1, PORT)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     with network.connect(PORT) as first, network.connect(PORT) as second:
         assert (greeting(first), greeting(second)) == ("n1", "n1")
-        await gateway.apply(frozenset())
+        await gateway.apply(frozenset(), EPOCH)
         assert not reaches(node.accepted[1], second)
         assert not echoes(first)
     with pytest.raises((ConnectionError, TimeoutError)):
@@ -137,10 +140,10 @@ async def test_closing_a_route_cuts_standing_connections_in_both_directions(netw
 @pytest.mark.invariant("I5")
 async def test_a_client_of_a_closed_route_is_told_at_once(network: Network, gateway: Gateway) -> None:
     network.echo("n1", NODE_1, PORT)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     with network.connect(PORT) as connection:
         assert greeting(connection) == "n1"
-        await gateway.apply(frozenset())
+        await gateway.apply(frozenset(), EPOCH)
         connection.sendall(b"still there?")
         with pytest.raises(ConnectionResetError):
             connection.recv(100)
@@ -151,10 +154,10 @@ async def test_a_port_leased_again_leads_to_its_new_node_and_no_old_flow_passes(
     network: Network, gateway: Gateway
 ) -> None:
     old_node, _ = network.echo("n1", NODE_1, PORT), network.echo("n2", NODE_2, PORT)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     with network.connect(PORT) as first, network.connect(PORT) as second:
         assert (greeting(first), greeting(second)) == ("n1", "n1")
-        await gateway.apply(frozenset({TO_NODE_2}))
+        await gateway.apply(frozenset({TO_NODE_2}), EPOCH)
         with network.connect(PORT) as renewed:
             assert greeting(renewed) == "n2"
             assert not reaches(old_node.accepted[1], second)
@@ -165,9 +168,9 @@ async def test_a_port_leased_again_leads_to_its_new_node_and_no_old_flow_passes(
 @pytest.mark.invariant("I10")
 async def test_rules_of_the_site_stay_as_they_are(network: Network, gateway: Gateway) -> None:
     before = foreign_rules(network)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     assert foreign_rules(network) == before
-    await gateway.apply(frozenset())
+    await gateway.apply(frozenset(), EPOCH)
     assert foreign_rules(network) == before
 
 
@@ -190,25 +193,25 @@ async def test_what_somebody_broke_is_repaired_and_named(
     network: Network, gateway: Gateway, damage: str, said: str
 ) -> None:
     network.echo("n1", NODE_1, PORT)
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     network.shell("g", "iptables -t nat -I PREROUTING 1 -p tcp --dport 9 -j ACCEPT")  # ours is the second now
     network.shell("g", damage)
-    applied = await gateway.apply(frozenset({TO_NODE_1}))
+    applied = await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     assert any(said in sentence for sentence in applied.repaired), applied.repaired
     assert await gateway.read() == {TO_NODE_1}
-    assert (await gateway.apply(frozenset({TO_NODE_1}))).commands == 0
+    assert (await gateway.apply(frozenset({TO_NODE_1}), EPOCH)).commands == 0
     with network.connect(PORT) as connection:
         assert greeting(connection) == "n1"
 
 
 async def test_a_rule_edited_under_its_old_comment_is_found(network: Network, gateway: Gateway) -> None:
     """Comments alone would not tell: the port would lead to another node until somebody looked."""
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     printed = network.shell("g", "iptables -t nat -S BWV-main-D0").splitlines()[-1]
     edited = printed.replace("-A BWV-main-D0", "-R BWV-main-D0 1").replace(NODE_1, NODE_2)
     network.shell("g", f"iptables -t nat {edited}")
     assert await gateway.read() == frozenset()
-    await gateway.apply(frozenset({TO_NODE_1}))
+    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
     assert await gateway.read() == {TO_NODE_1}
 
 
@@ -216,11 +219,11 @@ async def test_a_rule_edited_under_its_old_comment_is_found(network: Network, ga
 async def test_two_installations_share_a_gateway_without_a_fight(network: Network, gateway: Gateway) -> None:
     other = a_gateway(network, "test", (51000, 51999))
     route, others_route = frozenset({TO_NODE_1}), frozenset({Route(51001, NODE_2, 51001)})
-    await gateway.apply(route)
-    await other.apply(others_route)
-    assert (await gateway.apply(route)).commands == 0
-    assert (await other.apply(others_route)).commands == 0
-    await other.apply(frozenset())
+    await gateway.apply(route, EPOCH)
+    await other.apply(others_route, EPOCH)
+    assert (await gateway.apply(route, EPOCH)).commands == 0
+    assert (await other.apply(others_route, EPOCH)).commands == 0
+    await other.apply(frozenset(), EPOCH)
     assert await gateway.read() == route
 
 

@@ -18,6 +18,9 @@ from tests.lab.portal import Link, Portal
 LINGERS_S = 4
 """How long an echo still answers after it was told to end: only rules can cut it off sooner (seconds)."""
 
+CUT_WITHIN_S = 1.0
+"""How long a connection from a source that is no longer allowed may live on (seconds): I5."""
+
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +78,27 @@ def test_a_delete_cuts_connections_and_leaves_nothing_behind_and_another_users_j
     assert portal.report(other).phase is Phase.AVAILABLE
     assert [job.state for job in slurm_jobs(portal.site, other)] == ["RUNNING"]
     portal.remove(other)
+
+
+@pytest.mark.invariant("I5")
+def test_a_narrowed_source_list_cuts_connections_within_a_second_and_a_widened_one_lets_them_in_again(
+    portal: Portal,
+) -> None:
+    job = portal.submit_echo()
+    link = portal.wait_links(job)[0]
+    with talking(portal, link) as cut:
+        began = time.monotonic()
+        narrowed = portal.ask("PATCH", f"/v1/jobs/{job}", json.dumps({"allow-from": ["203.0.113.0/24"]}))
+        assert narrowed.status == 200
+        silent_since, answered = last_words(cut)
+        log.info("connection cut %.0f ms after the list was narrowed", 1000 * (silent_since - began))
+        assert answered > 0
+        assert silent_since - began < CUT_WITHIN_S
+    assert not reaches(portal.site, "outside", link.ip, link.port)
+    assert portal.report(job).phase is Phase.AVAILABLE
+    assert portal.ask("PATCH", f"/v1/jobs/{job}", json.dumps({"allow-from": []})).status == 200
+    wait_until(lambda: reaches(portal.site, "outside", link.ip, link.port), "everyone is let in again")
+    portal.remove(job)
 
 
 @contextmanager

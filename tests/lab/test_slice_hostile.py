@@ -10,7 +10,7 @@ from reconciler.batchscript.token import SignedRequest, job_token, signature
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
 from tests.lab.actions import wait_until
-from tests.lab.looks import all_slurm_jobs, changes, keys, page, slurm_jobs
+from tests.lab.looks import SlurmJob, all_slurm_jobs, changes, keys, living, page, slurm_jobs
 from tests.lab.portal import Link, Portal
 
 FORGED = "bwvisu:1:main:{job}:1:0123456789abcdef0123"
@@ -36,13 +36,30 @@ def link(portal: Portal, victim: str) -> Link:
 def test_a_foreign_job_of_our_name_is_neither_adopted_nor_cancelled(
     portal: Portal, victim: str, link: Link, comment: str
 ) -> None:
-    report, [ours] = portal.report(victim), [job for job in slurm_jobs(portal.site, victim) if job.user == "alice"]
+    report, ours = portal.report(victim), alices(portal, victim)
     said = {"copied": ours.comment, "forged": FORGED.format(job=victim), "none": ""}[comment]
     foreign = bobs_job(portal, ours.name, said)
     see_listings(portal)
     assert portal.report(victim) == report
     assert "<h1>Mine</h1>" in page(portal.daemons, link)
     assert_runs_untouched(portal, foreign)
+
+
+@pytest.mark.invariant("I1")
+def test_a_second_slurm_job_under_our_mark_and_of_our_user_is_cancelled(
+    portal: Portal, victim: str, link: Link
+) -> None:
+    """The counterpart of the foreign ones: what is authentic is recognized, and one is enough."""
+    ours = alices(portal, victim)
+    words = ["sbatch", "--parsable", f"--job-name={ours.name}", f"--comment={ours.comment}", "--wrap=sleep 600"]
+    second = portal.site.exec("cmd2", words, user="alice").stdout.strip()
+    see_listings(portal)
+    squeue = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={second}"]
+    wait_until(lambda: portal.site.exec("cmd1", squeue).stdout == "CANCELLED\n", "the second one is cancelled")
+    assert "<h1>Mine</h1>" in page(portal.daemons, link)
+    record = portal.report(victim).slurm
+    assert record is not None
+    assert str(record.job_id) == ours.slurm_id
 
 
 def test_a_foreign_job_that_was_there_before_does_not_keep_ours_from_its_start(portal: Portal) -> None:
@@ -55,7 +72,7 @@ def test_a_foreign_job_that_was_there_before_does_not_keep_ours_from_its_start(p
 
 
 def test_a_job_name_with_line_breaks_forges_no_row(portal: Portal, victim: str, link: Link) -> None:
-    report, [ours] = portal.report(victim), [job for job in slurm_jobs(portal.site, victim) if job.user == "alice"]
+    report, ours = portal.report(victim), alices(portal, victim)
     row = f"{ours.slurm_id}|alice|CANCELLED|2026-01-01T00:00:00|N/A|N/A||None|{ours.name}|{ours.comment}"
     foreign = bobs_job(portal, f"a\n{row}\n|bwvisu-main-\n squeue ended 0", ours.comment)
     see_listings(portal)
@@ -82,6 +99,12 @@ def test_the_end_of_a_session_touches_no_foreign_job_of_its_name(portal: Portal,
     portal.remove(victim)
     for job in foreign:
         assert_runs_untouched(portal, job.slurm_id)
+
+
+def alices(portal: Portal, victim: str) -> SlurmJob:
+    """Return the one Slurm job of alice's session."""
+    [ours] = [job for job in living(slurm_jobs(portal.site, victim)) if job.user == "alice"]
+    return ours
 
 
 def bobs_job(portal: Portal, name: str, comment: str) -> str:

@@ -17,7 +17,7 @@ NOTHING = b""
 def checkout(tmp_path: Path) -> Path:
     """Return a checkout with the real ``deploy/check``, no parts and an environment that is current."""
     (tmp_path / "deploy" / "check.d").mkdir(parents=True)
-    for name in ("check", "check.d/venv.sh"):
+    for name in ("check", "venv.sh"):
         shutil.copy(DEPLOY / name, tmp_path / "deploy" / name)
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_bytes(NOTHING)

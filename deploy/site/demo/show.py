@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deploy.site import machine, process
+from deploy.site import building, machine, process
 from deploy.site.demo.background import BackgroundDaemons
 from deploy.site.demo.screen import claim, commands, headline, say
 from deploy.site.demo.session import Session
@@ -61,7 +61,7 @@ def _make_site(site: Site, undo: ExitStack) -> bool:
     is_new, began = not is_site(site.folder), time.monotonic()
     if is_new:
         undo.callback(_remove, site)
-    site.up()
+    site.up(building.read_options(site.folder))
     took = f"made in {time.monotonic() - began:.1f} s" if is_new else "was there before and stays"
     say(f"Site {site.name} {took}. Its nodes, each in namespaces of its own:")
     say(", ".join(node.name for node in NODES))

@@ -5,20 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import structlog
+
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.gateway import scripts
-from reconciler.actuators.gateway.plan import Step, in_force, plan
+from reconciler.actuators.gateway.batches import Change
+from reconciler.actuators.gateway.fence import require_no_later
+from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.gateway.table import Seen, seen
-from reconciler.actuators.health import HealthRecord
-from reconciler.actuators.protocols import Applied, NodeHealth, Target
+from reconciler.actuators.health import HealthRecord, allowed
+from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.config import Config, GatewayNode
 from reconciler.errors import Retryable, UnexpectedOutput
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 
-STEPS_PER_CALL = 200
-"""iptables commands in one ssh call: each takes about 20 ms with sudo, and a call must end in time."""
+log = structlog.get_logger()
+
+
+class BackendChanged(Retryable):
+    """The gateway's iptables is of another kind than at first contact: what its tables show is half of the truth."""
 
 
 class Runner(Protocol):
@@ -64,11 +71,16 @@ class Gateway:
         *,
         now: Callable[[], datetime],
         on_change: Callable[[NodeHealth], None] | None = None,
+        require: Callable[[], None] = allowed,
     ) -> None:
         self._node = node
         self._name = name
         self._settings = settings
         self._health = HealthRecord(name, now, on_change)
+        self._require = require
+        self._backend: Backend | None = None
+        self._restores: bool | None = None
+        self._estranged = ""
         self._confirmed: frozenset[Route] | None = None
 
     @property
@@ -78,23 +90,38 @@ class Gateway:
 
     @property
     def health(self) -> NodeHealth:
-        """Whether its last command got an answer."""
+        """Whether its last command got an answer, and its iptables is still the one of the beginning."""
         return self._health.current
+
+    @property
+    def backend(self) -> Backend | None:
+        """Its kind of iptables, as first seen; None before."""
+        return self._backend
 
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force."""
         return in_force(await self._look(), self._settings.rules)
 
-    async def apply(self, routes: frozenset[Route]) -> Applied:
+    async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
         """Make these the only routes, and confirm it by reading back."""
-        steps = plan(await self._look(), routes, self._settings.rules)
-        complaint = await self._take(steps) if steps else ""
-        left = plan(await self._look(), routes, self._settings.rules) if steps else ()
+        rules = self._settings.rules
+        seen = await self._look()
+        require_no_later(seen, rules, epoch)
+        steps = left = plan(seen, routes, rules)
+        complaint, taken = "", 0
+        for way in (plan, rewrite):  # a delta first; where that fails and it can be done at one stroke, everything anew
+            if not left or (way is rewrite and not await self._may_restore()):
+                break
+            change = Change(seen, way(seen, routes, rules), rules, epoch)
+            complaint = await self._carry_out(change)
+            taken += len(change.all_steps)
+            seen = await self._look()
+            left = plan(seen, routes, rules)
         if left:
-            raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {len(steps)} steps; {complaint}")
-        repaired = tuple(dict.fromkeys(step.why for step in steps if self._was_broken(step, routes)))
+            raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
+        repaired = repairs(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
         self._confirmed = routes
-        return Applied(routes=routes, repaired=repaired, commands=len(steps))
+        return Applied(routes=routes, repaired=repaired, commands=taken)
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return for every target whether something accepts connections there, as seen from the gateway."""
@@ -117,24 +144,37 @@ class Gateway:
         return (*itself, *(ip for ip in ips if answers[Target(ip, port)]))
 
     async def _look(self) -> Seen:
-        finished = await self._run(scripts.read())
-        filter_rules, nat_rules = scripts.tables(finished)
+        backend, filter_rules, nat_rules = scripts.tables(await self._run(scripts.read()))
+        self._backend = self._backend or backend
+        if backend != self._backend:
+            raise self._estrange(backend)
         return seen(filter_rules, nat_rules, self._settings.rules)
 
-    async def _take(self, steps: Sequence[Step]) -> str:
+    def _estrange(self, backend: Backend) -> Retryable:
+        """Leave the gateway alone from now on: rules in the tables of before may still be in force beside these."""
+        if not self._estranged:
+            self._estranged = (
+                f"iptables is {backend} now and was {self._backend}: nothing is changed here before the old rules are"
+                " removed, or the change undone, and the controller is started anew"
+            )
+            log.error("gateway_backend_changed", gateway=self._name, was=self._backend, now=backend)
+        self._health.bad(self._estranged)
+        return BackendChanged(f"{self._name}: {self._estranged}")
+
+    async def _carry_out(self, change: Change) -> str:
         """Take the steps; return what iptables complained about, for its exit status alone says too little."""
-        for start in range(0, len(steps), STEPS_PER_CALL):
-            part = steps[start : start + STEPS_PER_CALL]
-            finished = await self._run(scripts.change(step.argv for step in part))
-            if not scripts.changed(finished, len(part)):
+        for command in change.commands(restore=await self._may_restore()):
+            self._require()
+            finished = await self._run(command)
+            if not change.succeeded(finished):
+                self._restores = None  # asked again: it may be what is no longer allowed
                 return finished.complaint
         return ""
 
-    def _was_broken(self, step: Step, routes: frozenset[Route]) -> bool:
-        """Return whether somebody else must have caused a step: it is about what we had confirmed and still want."""
-        if step.route is not None:
-            return self._confirmed is not None and (step.route in routes) == (step.route in self._confirmed)
-        return not step.routine and self._confirmed is not None
+    async def _may_restore(self) -> bool:
+        if self._restores is None and self._backend is not None:
+            self._restores = scripts.restores(await self._run(scripts.may_restore()), self._backend)
+        return bool(self._restores)
 
     async def _run(self, command: Command, *, timeout_s: float | None = None) -> Finished:
         try:
@@ -142,5 +182,6 @@ class Gateway:
         except Retryable as error:
             self._health.bad(str(error))
             raise
-        self._health.good()
+        if not self._estranged:
+            self._health.good()
         return finished

@@ -6,51 +6,103 @@ from dataclasses import dataclass
 
 from reconciler.actuators.gateway.rules import Rule, Rules, RuleSettings, Table, rules_of
 from reconciler.actuators.gateway.table import Meaning, Seen, SeenRule, meaning_of
-from reconciler.model.lease import Route
+from reconciler.model.lease import Route, canonical_text
+
+Place = tuple[Table, str, Meaning]
+"""A rule where it is, or with an empty meaning the chain itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One iptables command."""
 
-    argv: tuple[str, ...]
-    """Behind ``iptables -w <seconds>``."""
+    table: Table
+    words: tuple[str, ...]
+    """Behind ``-t <table>``, or on a line of its own for iptables-restore."""
     why: str
     """One sentence for people."""
-    route: Route | None = None
-    """The route it opens or closes, if it is about one."""
-    routine: bool = False
-    """Whether it only follows routes that come and go, so that nobody need have broken anything."""
+    about: Place | None = None
+    """What it adds or removes; None for what is neither, as a mark."""
+    adds: bool = True
+    way: Route | None = None
+    """The way of the route that it opens or closes, if it is about one."""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The words behind ``iptables -w <seconds>``."""
+        return ("-t", self.table, *self.words)
 
 
 def plan(seen: Seen, routes: Iterable[Route], settings: RuleSettings) -> tuple[Step, ...]:
     """Return the steps, in an order that is safe wherever it is cut short.
 
     FORWARD is dealt with before NAT: a route is let through before anything is sent its way, and is cut before its way
-    is taken down. Our chains are never deleted: an empty one costs nothing, and the kernel may still hold on to one
-    whose last jump has just gone ("Device or resource busy").
+    is taken down. In a chain additions come first, so that no packet falls between an old rule and its successor.
+    Our chains are never deleted: an empty one costs nothing, and the kernel may still hold on to one whose last jump
+    has just gone ("Device or resource busy").
     """
     rules = rules_of(routes, settings, _standing_buckets(seen, settings))
     return (*_create_chains(seen, rules), *_agree(seen, rules, "filter"), *_agree(seen, rules, "nat"))
 
 
+def rewrite(seen: Seen, routes: Iterable[Route], settings: RuleSettings) -> tuple[Step, ...]:
+    """Return the steps that empty our chains and fill them anew: only for a whole table in one transaction."""
+    rules = rules_of(routes, settings, _standing_buckets(seen, settings))
+    return (
+        *_create_chains(seen, rules),
+        *(Step(table, ("-F", chain), f"{chain} is written anew") for table, chain in sorted(seen.chains)),
+        *(_step(rule, "-A", rule.chain, why=f"{rule.chain} is written anew") for rule in rules.own),
+        *(step for jump in rules.jumps for step in _agree_jump(seen, jump)),
+    )
+
+
 def in_force(seen: Seen, settings: RuleSettings) -> frozenset[Route]:
     """Return the routes of which nothing is missing, doubled or edited; none while a rule that all of them need is."""
-    routes = {rule.route for rules in seen.own.values() for rule in rules if rule.route is not None}
+    sources: dict[Route, set[str]] = {}
+    for rules in seen.own.values():
+        for rule in rules:
+            if rule.route is not None:
+                sources.setdefault(rule.route.way, set()).update(rule.route.sources)
+    routes = {Route(w.port, w.target_ip, w.target_port, canonical_text(found)) for w, found in sources.items()}
     steps = plan(seen, routes, settings)
-    if any(step.route is None for step in steps):
+    if any(step.way is None for step in steps):
         return frozenset()
-    return frozenset(routes - {step.route for step in steps})
+    broken = {step.way for step in steps}
+    return frozenset(route for route in routes if route.way not in broken)
+
+
+def repairs(
+    steps: Iterable[Step], confirmed: frozenset[Route], wanted: Iterable[Route], settings: RuleSettings
+) -> tuple[str, ...]:
+    """Return why steps were needed that do not follow from routes that came or went: somebody else broke something."""
+    steps = tuple(steps)
+    ports = {step.way.port for step in steps if step.way is not None}
+    had, wants = (_places(routes, ports, settings) for routes in (confirmed, wanted))
+    broken = (
+        step.why
+        for step in steps
+        if step.about is not None and (step.about in had if step.adds else step.about not in had or step.about in wants)
+    )
+    return tuple(dict.fromkeys(broken))
+
+
+def _places(routes: Iterable[Route], ports: set[int], settings: RuleSettings) -> frozenset[Place]:
+    """Return what these routes need, of rules for one route only those of some ports: the rest is not asked for."""
+    routes = tuple(routes)
+    buckets = frozenset(settings.bucket(route.port) for route in routes)
+    rules = rules_of((route for route in routes if route.port in ports), settings, buckets)
+    chains = ((table, chain, Meaning()) for table, chain in rules.chains)
+    return frozenset((*chains, *(_place(rule) for rule in (*rules.own, *rules.jumps))))
 
 
 def _create_chains(seen: Seen, rules: Rules) -> Iterator[Step]:
     for table, chain in rules.chains:
         if (table, chain) not in seen.chains:
-            yield Step(("-t", table, "-N", chain), f"chain {chain} was missing", routine=_is_bucket(chain))
+            yield Step(table, ("-N", chain), f"chain {chain} was missing", (table, chain, Meaning()))
 
 
 def _standing_buckets(seen: Seen, settings: RuleSettings) -> frozenset[int]:
-    numbers = {int(chain[len(settings.prefix) + 1 :]) for _, chain in seen.chains if _is_bucket(chain)}
+    numbers = {int(chain[len(settings.prefix) + 1 :]) for _, chain in seen.chains if chain[-1].isdecimal()}
     return frozenset(numbers & set(settings.buckets))
 
 
@@ -68,20 +120,21 @@ def _agree(seen: Seen, rules: Rules, table: Table) -> Iterator[Step]:
 
 
 def _agree_chain(table: Table, chain: str, standing: tuple[SeenRule, ...], wanted: list[Rule]) -> Iterator[Step]:
-    """Yield removals, then additions; only a chain's last rule has a fixed place, if it is one for all routes."""
+    """Yield additions, then removals; only a chain's last rule has a fixed place, if it is one for all routes."""
     meanings = {meaning_of(rule.words): rule for rule in wanted}
-    left = Counter[Meaning]()
+    there = frozenset(rule.meaning for rule in standing)
+    yield from (_addition(rule) for meaning, rule in meanings.items() if meaning not in there)
+    passed = Counter[Meaning]()
     for rule in standing:
-        left[rule.meaning] += 1
-        if rule.meaning not in meanings or left[rule.meaning] > 1:
+        passed[rule.meaning] += 1
+        if rule.meaning not in meanings or passed[rule.meaning] > 1:
             yield _removal(table, chain, rule)
     present = [rule.meaning for rule in standing if rule.meaning in meanings]
-    yield from (_addition(rule) for meaning, rule in meanings.items() if meaning not in left)
     for last in filter(_is_for_all, wanted[-1:]):
         if meaning_of(last.words) in present[:-1] and present[-1] != meaning_of(last.words):
             why = f"the last rule of {chain} was not its last"
-            yield Step(("-t", table, "-A", chain, *last.words), why)
-            yield Step(("-t", table, "-D", chain, *last.words), why)
+            yield _step(last, "-A", chain, why=why)
+            yield _step(last, "-D", chain, why=why, adds=False)
 
 
 def _agree_jump(seen: Seen, jump: Rule) -> Iterator[Step]:
@@ -99,28 +152,33 @@ def _agree_jump(seen: Seen, jump: Rule) -> Iterator[Step]:
         yield _removal(table, chain, copies[0])
     if misplaced or not copies:
         why = f"the jump from {chain} was {'not first' if misplaced else 'missing'}"
-        yield Step(("-t", table, "-I", chain, "1", *jump.words), why)
+        yield _step(jump, "-I", chain, "1", why=why)
 
 
 def _removal(table: Table, chain: str, rule: SeenRule) -> Step:
     why = f"a rule in {chain} was not ours, edited or doubled: {' '.join(rule.words)}"
-    if rule.route is not None:
-        why = f"port {rule.route.port} led to {rule.route.target_ip}:{rule.route.target_port}"
-    return Step(("-t", table, "-D", chain, *rule.words), why, route=rule.route, routine=rule.leads_to_bucket)
+    way = rule.route.way if rule.route is not None else None
+    if way is not None:
+        why = f"port {way.port} led to {way.target_ip}:{way.target_port}"
+    return Step(table, ("-D", chain, *rule.words), why, (table, chain, rule.meaning), adds=False, way=way)
 
 
 def _addition(rule: Rule) -> Step:
-    """Yield an insertion in front: what must come last stays last; but that rule itself goes behind."""
+    """Return an insertion in front: what must come last stays last; but that rule itself goes behind."""
     place = ("-A", rule.chain) if _is_for_all(rule) else ("-I", rule.chain, "1")
     why = f"a rule of {rule.chain} was missing"
     if rule.route is not None:
         why = f"{rule.chain} did not have port {rule.route.port}"
-    return Step(("-t", rule.table, *place, *rule.words), why, route=rule.route, routine=rule.bucket is not None)
+    return _step(rule, *place, why=why)
+
+
+def _step(rule: Rule, *place: str, why: str, adds: bool = True) -> Step:
+    return Step(rule.table, (*place, *rule.words), why, _place(rule), adds=adds, way=rule.route)
+
+
+def _place(rule: Rule) -> Place:
+    return rule.table, rule.chain, meaning_of(rule.words)
 
 
 def _is_for_all(rule: Rule) -> bool:
     return rule.route is None and rule.bucket is None
-
-
-def _is_bucket(chain: str) -> bool:
-    return chain[-1].isdecimal()

@@ -4,26 +4,32 @@ Three chains hang in the kernel's own ones, and lead on to bucket chains, so tha
 
     nat     PREROUTING  -> BWV-<instance>-PRE   -> BWV-<instance>-D<n>   DNAT, one rule per route
     nat     POSTROUTING -> BWV-<instance>-POST     MASQUERADE: there is no other way back
-    filter  FORWARD     -> BWV-<instance>-FWD   -> BWV-<instance>-F<n>   ACCEPT, one rule per route; the rest: REJECT
+    filter  FORWARD     -> BWV-<instance>-FWD   -> BWV-<instance>-F<n>   ACCEPT, one rule per route and source network;
+                                                                         the rest: REJECT
 
 FORWARD denies by default inside our port range, and an ACCEPT names both ends of a flow as conntrack keeps them: the
-port the user asked for and the node that answers. It fits the packets of both directions, but no flow to a former
-target of the port. So deleting its ACCEPT closes a route, for standing connections too, and nothing has to be
-remembered afterwards.
+port the user asked for, the node that answers, and the client's network where a route is not for everyone. It fits the
+packets of both directions, but no flow to a former target of the port or from a source no longer allowed. So deleting
+an ACCEPT closes a route or a part of it, for standing connections too, and nothing has to be remembered afterwards.
 
 A rule's comment is a hash of the whole rule; rules are written in the order in which ``iptables -S`` prints them.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from reconciler.model.lease import Route
 
 BUCKET_PORTS = 128
 """Ports per bucket chain: 10,000 ports make 79 buckets, so the longest way is about 200 rules instead of 10,000."""
+
+RULES_REMEMBERED = 1 << 16
+"""Rules written or taken apart before are not worked on again: with thousands of routes almost all stay the same from
+one look to the next. About 2 KB each."""
 
 Table = Literal["filter", "nat"]
 
@@ -45,6 +51,11 @@ class RuleSettings:
     def own_chain(self) -> re.Pattern[str]:
         """Fits exactly the names of our chains."""
         return re.compile(re.escape(self.prefix) + r"(PRE|POST|FWD|[DF]\d{1,3})")
+
+    @property
+    def mark_chains(self) -> tuple[tuple[Table, str], tuple[Table, str]]:
+        """Where the epoch's mark is, NAT's first: that one is looked at before anything is changed."""
+        return ("nat", f"{self.prefix}PRE"), ("filter", f"{self.prefix}FWD")
 
     @property
     def buckets(self) -> range:
@@ -70,7 +81,7 @@ class Rule:
     words: tuple[str, ...]
     """As ``iptables -S`` prints them, behind ``-A <chain>``."""
     route: Route | None = None
-    """Which route needs it; None for what all of them need."""
+    """The way of the route that needs it; None for what all of them need."""
     bucket: int | None = None
     """Which bucket needs it; None for what all of them need."""
 
@@ -96,31 +107,31 @@ def rules_of(routes: Iterable[Route], settings: RuleSettings, standing_buckets: 
         chains=make.chains(buckets),
         jumps=(make.forward_jump(), make.prerouting_jump(), make.postrouting_jump()),
         own=(
-            *(make.accept(route) for route in routes),
+            *(rule for route in routes for rule in route_rules(route, settings)[:-1]),
             *(make.forward_bucket(bucket) for bucket in buckets),
             make.reject(),
-            *(make.dnat(route) for route in routes),
+            *(route_rules(route, settings)[-1] for route in routes),
             *(make.dnat_bucket(bucket) for bucket in buckets),
             make.masquerade(),
         ),
     )
 
 
-def route_rules(route: Route, settings: RuleSettings) -> tuple[Rule, Rule]:
-    """Return the two rules that only this route needs: ACCEPT, then DNAT."""
+@lru_cache(maxsize=RULES_REMEMBERED)
+def route_rules(route: Route, settings: RuleSettings) -> tuple[Rule, ...]:
+    """Return the rules that only this route needs: an ACCEPT per source network, or one for everyone; then DNAT."""
     make = _Writer(settings)
-    return make.accept(route), make.dnat(route)
-
-
-def bucket_rules(bucket: int, settings: RuleSettings) -> tuple[Rule, Rule]:
-    """Return the two rules that lead to a bucket: FORWARD's, then NAT's."""
-    make = _Writer(settings)
-    return make.forward_bucket(bucket), make.dnat_bucket(bucket)
+    return *make.accepts(route), make.dnat(route)
 
 
 def comment_prefix(settings: RuleSettings) -> str:
     """Return what the comments of our rules begin with."""
     return f"bwv:{settings.instance}:"
+
+
+def epoch_prefix(settings: RuleSettings) -> str:
+    """Return what a leader's mark says before the epoch."""
+    return f"{comment_prefix(settings)}epoch:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +150,17 @@ class _Writer:
             ("nat", self._own("POST")),
         )
 
-    def accept(self, route: Route) -> Rule:
+    def accepts(self, route: Route) -> Iterator[Rule]:
+        return (self._accept(route, source) for source in route.sources or (None,))
+
+    def _accept(self, route: Route, source: str | None) -> Rule:
+        """Write a single address without its mask.
+
+        iptables 1.8.9 prints ``a/32`` as ``a``, and then does not find it when ``a`` is to be deleted.
+        """
         bucket = self.settings.bucket(route.port)
         flow = (
+            *(("--ctorigsrc", source.removesuffix("/32")) if source is not None else ()),
             "--ctreplsrc",
             route.target_ip,
             "--ctorigdstport",
@@ -150,13 +169,13 @@ class _Writer:
             str(route.target_port),
         )
         match = ("-p", "tcp", "-m", "conntrack", *flow)
-        return self._rule("filter", self._own(f"F{bucket}"), match, ("ACCEPT",), route)
+        return self._rule("filter", self._own(f"F{bucket}"), match, ("ACCEPT",), route.way)
 
     def dnat(self, route: Route) -> Rule:
         bucket = self.settings.bucket(route.port)
         match = ("-p", "tcp", "-m", "tcp", "--dport", str(route.port))
         target = ("DNAT", "--to-destination", f"{route.target_ip}:{route.target_port}")
-        return self._rule("nat", self._own(f"D{bucket}"), match, target, route)
+        return self._rule("nat", self._own(f"D{bucket}"), match, target, route.way)
 
     def forward_bucket(self, bucket: int) -> Rule:
         match = ("-p", "tcp", "-m", "conntrack", "--ctorigdstport", self.settings.bucket_range(bucket))

@@ -1,15 +1,15 @@
 """What is run on a gateway, and what it answers: pure text.
 
-Only ``iptables`` goes through sudo. A script travels through standard input, where its length has no limit.
+Only ``iptables`` goes through sudo, and ``iptables-restore`` where that is allowed. A script travels through standard
+input, where its length has no limit.
 """
 
 import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from reconciler.actuators.command import Command, Finished
-from reconciler.actuators.protocols import Target
+from reconciler.actuators.protocols import Backend, Target
 from reconciler.errors import Terminal, UnexpectedOutput, Unreachable
 
 LOCK_WAIT_S = 5
@@ -21,38 +21,47 @@ PROBES_AT_ONCE = 64
 NO_SUCH_HOST = 2
 """getent(1): a key was not found."""
 
-_SHELL = ("env", "LC_ALL=C", "sh", "-s")
-_IPTABLES = f"sudo -n iptables -w {LOCK_WAIT_S}"
+SHELL = ("env", "LC_ALL=C", "sh", "-s")
+IPTABLES = f"sudo -n iptables -w {LOCK_WAIT_S}"
+RESTORE = f"sudo -n iptables-restore --noflush -w {LOCK_WAIT_S}"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 def read() -> Command:
-    """Build the read-back of both tables; each ends with iptables' exit status on a line of its own."""
-    script = "".join(f"{_IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
-    return Command(_SHELL, stdin=script)
+    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own."""
+    version = f"{IPTABLES} --version </dev/null; echo end version $?\n"
+    looks = (f"{IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
+    return Command(SHELL, stdin="".join((version, *looks)))
 
 
-def tables(finished: Finished) -> tuple[str, str]:
-    """Return what the filter and the nat table print.
+def tables(finished: Finished) -> tuple[Backend, str, str]:
+    """Return iptables' backend, and what the filter and the nat table print.
 
     Raises:
         Unreachable: a table could not be read to its end.
     """
-    found = re.fullmatch(r"(.*^|)end filter 0\n(.*^|)end nat 0\n", finished.stdout, re.DOTALL | re.MULTILINE)
+    ends = (rf"(.*^|)end {part} 0\n" for part in ("version", "filter", "nat"))
+    found = re.fullmatch("".join(ends), finished.stdout, re.DOTALL | re.MULTILINE)
     if found is None:
         raise Unreachable(f"the rules could not be read: {finished.complaint}")
-    return found[1], found[2]
+    return _backend(found[1]), found[2], found[3]
 
 
-def change(commands: Iterable[tuple[str, ...]]) -> Command:
-    """Build a batch of single iptables commands, each atomic, that stops at the first that fails."""
-    first = f'step() {{ {_IPTABLES} "$@" </dev/null; s=$?; echo step $s; [ $s -eq 0 ] || exit 1; }}\n'
-    return Command(_SHELL, stdin=first + "".join(f"step {shlex.join(argv)}\n" for argv in commands))
+def may_restore() -> Command:
+    """Build the question whether iptables-restore is allowed, and which one it is."""
+    return Command(
+        SHELL, stdin=f"sudo -n -l iptables-restore </dev/null >/dev/null && {RESTORE} --version </dev/null\n"
+    )
 
 
-def changed(finished: Finished, steps: int) -> bool:
-    """Return whether every step reported success."""
-    return finished.stdout.splitlines() == ["step 0"] * steps
+def restores(finished: Finished, backend: Backend) -> bool:
+    """Return whether iptables-restore may be used, and writes where iptables reads."""
+    return finished.exit_status == 0 and _backend(finished.stdout) == backend
+
+
+def _backend(version: str) -> Backend:
+    """Return the kind of iptables; versions before 1.8 are legacy, and do not say so."""
+    return "nft" if "nf_tables" in version else "legacy"
 
 
 def probe(targets: Sequence[Target], timeout_s: int) -> Command:

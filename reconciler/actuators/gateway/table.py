@@ -2,12 +2,20 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from reconciler.actuators.gateway.rules import RuleSettings, Table, bucket_rules, comment_prefix, route_rules
+from reconciler.actuators.gateway.rules import (
+    RULES_REMEMBERED,
+    RuleSettings,
+    Table,
+    comment_prefix,
+    epoch_prefix,
+    route_rules,
+)
 from reconciler.errors import UnexpectedOutput
-from reconciler.model.lease import Route
+from reconciler.model.lease import Route, canonical_text
 
 KERNEL_CHAINS = frozenset({("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat", "POSTROUTING")})
 """Where our jumps are."""
@@ -29,9 +37,7 @@ class SeenRule:
     words: tuple[str, ...]
     meaning: Meaning
     route: Route | None
-    """The route that this rule is one of the two rules of, to the letter; None for any other rule."""
-    leads_to_bucket: bool
-    """Whether it is, to the letter, one that leads to a bucket chain."""
+    """The way, and the one source network if it names one, that we would write exactly this rule for; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,17 @@ class Seen:
 
     chains: frozenset[tuple[Table, str]]
     own: dict[tuple[Table, str], tuple[SeenRule, ...]]
-    """Every rule in our chains, in order."""
+    """Every rule in our chains, in order, without the epoch's marks."""
+    marks: dict[tuple[Table, str], tuple[int, ...]]
+    """The epochs marked in our chains."""
     jumps: dict[tuple[Table, str], tuple[SeenRule, ...]]
     """Rules of the kernel's chains that are ours or lead into our chains."""
     forward_is_first: bool
     """Whether our jump from FORWARD comes before everything except the jumps of other installations like ours."""
 
 
-def meaning_of(words: Iterable[str]) -> Meaning:
+@lru_cache(maxsize=RULES_REMEMBERED)
+def meaning_of(words: tuple[str, ...]) -> Meaning:
     """Return what a rule says; an edited rule says something else, whatever its comment still claims."""
     options: list[list[str]] = []
     negated = False
@@ -72,12 +81,15 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
     chains: set[tuple[Table, str]] = set()
     own: dict[tuple[Table, str], list[SeenRule]] = {}
     jumps: dict[tuple[Table, str], list[SeenRule]] = {}
+    marks: dict[tuple[Table, str], list[int]] = {}
     first_forward: list[bool] = []
     for table, text in tables:
         for kind, chain, rest in _lines(text):
             if settings.own_chain.fullmatch(chain):
                 chains.add((table, chain))
-                if kind == "-A":
+                if kind == "-A" and (epoch := _epoch(table, chain, rest, settings)) is not None:
+                    marks.setdefault((table, chain), []).append(epoch)
+                elif kind == "-A":
                     own.setdefault((table, chain), []).append(_rule(table, chain, rest, settings))
             elif kind == "-A" and (table, chain) in KERNEL_CHAINS:
                 ours = _is_ours(rest, settings)
@@ -88,6 +100,7 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
     return Seen(
         chains=frozenset(chains),
         own={key: tuple(rules) for key, rules in own.items()},
+        marks={key: tuple(epochs) for key, epochs in marks.items()},
         jumps={key: tuple(rules) for key, rules in jumps.items()},
         forward_is_first=first_forward[:1] == [True],
     )
@@ -109,17 +122,25 @@ def _is_ours(rule: str, settings: RuleSettings) -> bool:
     )
 
 
+def _epoch(table: Table, chain: str, rule: str, settings: RuleSettings) -> int | None:
+    """Return the epoch if the rule is a mark where marks belong; anything else that looks like one is not ours."""
+    if (table, chain) not in settings.mark_chains:
+        return None
+    found = re.fullmatch(rf'-m comment --comment "?{re.escape(epoch_prefix(settings))}(\d{{1,19}})"?', rule)
+    return int(found[1]) if found is not None else None
+
+
 def _is_a_neighbours(rule: str, settings: RuleSettings) -> bool:
     """Return whether another installation's jump is meant: it never accepts what is in our port range."""
     leads = re.search(r" -j BWV-([a-z0-9]{1,12})-FWD$", rule)
     return leads is not None and leads[1] != settings.instance
 
 
+@lru_cache(maxsize=RULES_REMEMBERED)
 def _rule(table: Table, chain: str, text: str, settings: RuleSettings) -> SeenRule:
     words = tuple(text.replace('"', "").split()) if _PLAIN.fullmatch(text) else _shell_words(text)
     meaning = meaning_of(words)
-    route = _route_of(table, chain, meaning, settings)
-    return SeenRule(words, meaning, route, _leads_to_bucket(table, chain, meaning, settings))
+    return SeenRule(words, meaning, _route_of(table, chain, meaning, settings))
 
 
 def _shell_words(text: str) -> tuple[str, ...]:
@@ -140,17 +161,10 @@ def _route_of(table: Table, chain: str, meaning: Meaning, settings: RuleSettings
     ip, _, target_port = target.rpartition(":")
     if not (ip and port.isdecimal() and target_port.isdecimal()):
         return None
-    route = Route(port=int(port), target_ip=ip, target_port=int(target_port))
+    try:
+        sources = canonical_text([values["--ctorigsrc"]]) if "--ctorigsrc" in values else ()
+    except ValueError:  # a mask with holes is none of ours
+        return None
+    route = Route(int(port), ip, int(target_port), sources)
     written = {(rule.table, rule.chain): rule for rule in route_rules(route, settings)}.get((table, chain))
     return route if written is not None and meaning_of(written.words) == meaning else None
-
-
-def _leads_to_bucket(table: Table, chain: str, meaning: Meaning, settings: RuleSettings) -> bool:
-    target = next((option[1] for option in meaning if option[0] == "-j" and len(option) == _WITH_A_VALUE), "")
-    number = target.removeprefix(settings.prefix)[1:]
-    if not (settings.own_chain.fullmatch(target) and number.isdecimal()):
-        return False
-    return any(
-        (rule.table, rule.chain, meaning_of(rule.words)) == (table, chain, meaning)
-        for rule in bucket_rules(int(number), settings)
-    )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from reconciler.actuators.command import Command, Finished
-from reconciler.actuators.health import HealthRecord
+from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.actuators.slurm import answers, commands
 from reconciler.actuators.slurm.marks import Marks
@@ -70,10 +70,12 @@ class Slurm:
         *,
         now: Callable[[], datetime],
         on_change: Callable[[NodeHealth], None] | None = None,
+        require: Callable[[], None] = allowed,
     ) -> None:
         self._nodes = tuple(nodes)
         self._settings = settings
         self._now = now
+        self._require = require
         self._health = {node.name: HealthRecord(node.name, now, on_change) for node in nodes}
         self._last_good = self._nodes[0]
         self._failed: dict[str, datetime] = {}
@@ -94,6 +96,7 @@ class Slurm:
         as_root = await self._acts_as_root(node, submission.user, "sbatch")
         logs = f"{self._settings.home_prefix}/{submission.user}"
         command = commands.submit(submission, account, self._settings.marks, logs, as_root=as_root)
+        self._require()
         return answers.submitted(await self._run(node, command))
 
     async def listing(self) -> QueueListing:
@@ -154,6 +157,7 @@ class Slurm:
 
     async def _cancel_on(self, node: Runner, row: QueueRow) -> None:
         as_root = await self._acts_as_root(node, row.user, "scancel")
+        self._require()
         answers.cancelled(await self._run(node, commands.cancel(row, self._settings.marks, as_root=as_root)))
 
     async def _acts_as_root(self, node: Runner, user: str, program: str) -> bool:

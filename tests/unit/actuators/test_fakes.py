@@ -13,6 +13,7 @@ from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.slurm_world import FakeSlurm
 
 JOB = JobId("k3f9x2")
+EPOCH = 7
 ONE, TWO = Route(50001, "10.0.0.1", 50001), Route(50002, "10.0.0.2", 50002)
 
 
@@ -83,15 +84,15 @@ async def test_a_gateways_apply_that_fails_half_way_does_half(slurm: FakeSlurm) 
     gateway = FakeGateway()
     gateway.fail_next_apply()
     with pytest.raises(Unreachable):
-        await gateway.apply(frozenset({ONE, TWO}))
+        await gateway.apply(frozenset({ONE, TWO}), EPOCH)
     assert gateway.routes == {ONE}
-    assert (await gateway.apply(frozenset({ONE, TWO}))).routes == {ONE, TWO}
-    assert (await gateway.apply(frozenset({ONE, TWO}))).commands == 0
+    assert (await gateway.apply(frozenset({ONE, TWO}), EPOCH)).routes == {ONE, TWO}
+    assert (await gateway.apply(frozenset({ONE, TWO}), EPOCH)).commands == 0
 
 
 async def test_a_gateways_rules_outlive_its_sshd() -> None:
     gateway = FakeGateway()
-    await gateway.apply(frozenset({ONE}))
+    await gateway.apply(frozenset({ONE}), EPOCH)
     gateway.down = True
     assert gateway.leads_to(50001) == Target("10.0.0.1", 50001)
     with pytest.raises(Unreachable):
@@ -100,6 +101,6 @@ async def test_a_gateways_rules_outlive_its_sshd() -> None:
 
 async def test_a_flush_is_repaired_and_named() -> None:
     gateway = FakeGateway()
-    await gateway.apply(frozenset({ONE}))
+    await gateway.apply(frozenset({ONE}), EPOCH)
     gateway.flush()
-    assert (await gateway.apply(frozenset({ONE}))).repaired == ("port 50001 was broken",)
+    assert (await gateway.apply(frozenset({ONE}), EPOCH)).repaired == ("port 50001 was broken",)

@@ -11,9 +11,11 @@ from reconciler.actuators.protocols import NodeHealth, Target
 from reconciler.errors import Retryable, Terminal, UnexpectedOutput, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
+from reconciler.store.fence import NotLeading
 from tests.fakes.gateway_iptables import FakeIptables
 
 ONE, TWO = Route(50001, "10.0.0.1", 50001), Route(50002, "10.0.0.2", 50002)
+EPOCH = 7
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -39,7 +41,7 @@ def a_gateway(node: Runner, changes: list[NodeHealth] | None = None) -> Gateway:
 
 
 async def test_first_contact_repairs_nothing_it_only_sets_up() -> None:
-    applied = await a_gateway(FakeIptables()).apply(frozenset({ONE}))
+    applied = await a_gateway(FakeIptables()).apply(frozenset({ONE}), EPOCH)
     assert applied.routes == {ONE}
     assert applied.repaired == ()
 
@@ -47,27 +49,43 @@ async def test_first_contact_repairs_nothing_it_only_sets_up() -> None:
 async def test_routes_that_come_and_go_are_no_repairs() -> None:
     gateway = a_gateway(FakeIptables())
     for routes in (frozenset({ONE}), frozenset({ONE, Route(50900, "10.0.0.3", 50900)}), frozenset[Route]()):
-        assert (await gateway.apply(routes)).repaired == ()
+        assert (await gateway.apply(routes, EPOCH)).repaired == ()
 
 
 async def test_a_route_lost_between_two_applies_is_a_repair() -> None:
     iptables = FakeIptables()
     gateway = a_gateway(iptables)
-    await gateway.apply(frozenset({ONE, TWO}))
+    await gateway.apply(frozenset({ONE, TWO}), EPOCH)
     iptables.tables["nat"]["BWV-main-D0"].pop()
-    applied = await gateway.apply(frozenset({TWO}))
+    applied = await gateway.apply(frozenset({TWO}), EPOCH)
     assert len(applied.repaired) <= 1
     iptables.tables["nat"]["BWV-main-D0"].clear()
-    assert (await gateway.apply(frozenset({TWO}))).repaired == ("BWV-main-D0 did not have port 50002",)
+    assert (await gateway.apply(frozenset({TWO}), EPOCH)).repaired == ("BWV-main-D0 did not have port 50002",)
 
 
 async def test_a_batch_that_fails_half_way_is_reported_and_goes_on_next_time() -> None:
     iptables = FakeIptables(fails_after=9)
     gateway = a_gateway(iptables)
     with pytest.raises(UnexpectedOutput, match=r"gateway-1: .* Resource problem"):
-        await gateway.apply(frozenset({ONE, TWO}))
+        await gateway.apply(frozenset({ONE, TWO}), EPOCH)
     iptables.fails_after = None
-    assert (await gateway.apply(frozenset({ONE, TWO}))).routes == {ONE, TWO}
+    assert (await gateway.apply(frozenset({ONE, TWO}), EPOCH)).routes == {ONE, TWO}
+
+
+@pytest.mark.invariant("I7")
+async def test_who_may_lead_no_more_still_looks_and_changes_nothing() -> None:
+    iptables = FakeIptables()
+    await a_gateway(iptables).apply(frozenset({ONE}), EPOCH)
+    before = len(iptables.ran)
+
+    def refuse() -> None:
+        raise NotLeading("another process may lead")
+
+    settings = GatewaySettings(RuleSettings("main", 50000, 50999), "10.0.0.254", 20.0, 1)
+    deposed = Gateway(iptables, GatewayName("gateway-1"), settings, now=lambda: NOW, require=refuse)
+    with pytest.raises(NotLeading):
+        await deposed.apply(frozenset({TWO}), EPOCH)
+    assert (await deposed.read(), len(iptables.ran)) == (frozenset({ONE}), before)
 
 
 @pytest.mark.invariant("I2")
@@ -86,7 +104,7 @@ async def test_a_read_back_without_its_end_says_nothing(answer: Finished | Unrea
     with pytest.raises(Unreachable):
         await a_gateway(Answers(answer)).read()
     with pytest.raises(Retryable):
-        await a_gateway(Answers(answer)).apply(frozenset())
+        await a_gateway(Answers(answer)).apply(frozenset(), EPOCH)
 
 
 async def test_health_changes_are_told_once() -> None:

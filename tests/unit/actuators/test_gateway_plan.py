@@ -1,5 +1,9 @@
 """From any state of a gateway's tables to the wanted one, safely at every step."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,15 +12,17 @@ from reconciler.actuators.gateway.plan import Step, in_force, plan
 from reconciler.actuators.gateway.rules import RuleSettings, rules_of
 from reconciler.actuators.gateway.table import Seen, meaning_of, seen
 from reconciler.errors import UnexpectedOutput
-from reconciler.model.lease import Route
+from reconciler.model.lease import Route, canonical_text
 from tests.fakes.gateway_iptables import FakeIptables, Words
 
 SETTINGS = RuleSettings("main", 50000, 50299)
 TO_1, TO_2 = Route(50007, "10.0.0.1", 50007), Route(50007, "10.0.0.2", 50007)
 FAR = Route(50299, "10.0.0.1", 50299)
 
-route_sets = st.dictionaries(st.integers(50000, 50299), st.integers(1, 9), max_size=8).map(
-    lambda chosen: frozenset(Route(port, f"10.0.0.{last}", port) for port, last in chosen.items())
+A, B, HOST = "192.0.2.0/24", "198.51.100.0/24", "203.0.113.7/32"
+source_lists = st.sampled_from([(), (A,), (B,), (A, B), (A, HOST)])
+route_sets = st.dictionaries(st.integers(50000, 50299), st.tuples(st.integers(1, 9), source_lists), max_size=8).map(
+    lambda chosen: frozenset(Route(port, f"10.0.0.{to}", port, sources) for port, (to, sources) in chosen.items())
 )
 FOREIGN: tuple[tuple[str, str, Words], ...] = (
     ("filter", "FORWARD", ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")),
@@ -77,10 +83,58 @@ def test_at_every_step_a_route_is_let_through_before_it_is_led_and_cut_before_it
     settle(iptables, before)
     for step in plan(look(iptables), after, SETTINGS):
         iptables.run_words(step.argv)
-        led = {rule.route for rules in look(iptables).own.values() for rule in rules if "DNAT" in rule.words}
-        passing = {rule.route for rules in look(iptables).own.values() for rule in rules if "ACCEPT" in rule.words}
-        assert led - passing <= before - after
-        assert passing - led <= before | after
+        rules = [rule for rules in look(iptables).own.values() for rule in rules]
+        led = ways(rule.route for rule in rules if "DNAT" in rule.words)
+        passing = ways(rule.route for rule in rules if "ACCEPT" in rule.words)
+        assert led - passing <= ways(before) - ways(after)
+        assert passing - led <= ways(before) | ways(after)
+
+
+def ways(routes: Iterable[Route | None]) -> frozenset[Route]:
+    return frozenset(route.way for route in routes if route is not None)
+
+
+@pytest.mark.invariant("I5")
+@given(before=source_lists, after=source_lists)
+def test_whoever_is_let_in_before_and_after_is_let_in_all_the_time(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """With single commands packets pass between any two steps, and one REJECT is the end of a connection."""
+    iptables = with_foreign_rules()
+    settle(iptables, frozenset({replace(TO_1, sources=before)}))
+    clients = [f"{network.split('/')[0][:-1]}7" for network in (A, B, HOST)]
+    stay = [client for client in clients if lets_in(before, client) and lets_in(after, client)]
+    for step in plan(look(iptables), [replace(TO_1, sources=after)], SETTINGS):
+        iptables.run_words(step.argv)
+        accepts = [rule.route for rule in look(iptables).own["filter", "BWV-main-F0"] if rule.route is not None]
+        assert all(any(lets_in(route.sources, client) for route in accepts) for client in stay)
+    assert in_force(look(iptables), SETTINGS) == {replace(TO_1, sources=after)}
+
+
+def lets_in(sources: tuple[str, ...], client: str) -> bool:
+    return not sources or any(IPv4Address(client) in IPv4Network(source) for source in sources)
+
+
+def test_a_route_for_some_that_is_open_for_everyone_is_not_in_force() -> None:
+    iptables = FakeIptables()
+    settle(iptables, frozenset({replace(TO_1, sources=(A,))}))
+    everyone = rules_of([TO_1], SETTINGS).own[0]
+    iptables.tables["filter"]["BWV-main-F0"].append(everyone.words)
+    assert in_force(look(iptables), SETTINGS) == frozenset()
+
+
+def test_networks_that_overlap_are_one_rule_and_all_addresses_are_everyone() -> None:
+    assert canonical_text(["192.0.2.128/25", "192.0.2.0/25", "192.0.2.7"]) == ("192.0.2.0/24",)
+    assert canonical_text(["192.0.2.0/24", "0.0.0.0/0"]) == ()
+
+
+def test_a_source_with_holes_in_its_mask_is_not_ours() -> None:
+    iptables = with_foreign_rules()
+    settle(iptables, frozenset({replace(TO_1, sources=(A,))}))
+    rules = iptables.tables["filter"]["BWV-main-F0"]
+    rules[0] = tuple("192.0.2.0/255.0.255.0" if word == A else word for word in rules[0])
+    settle(iptables, frozenset({replace(TO_1, sources=(A,))}))
+    assert_whole(iptables, frozenset({replace(TO_1, sources=(A,))}))
 
 
 @given(routes=route_sets, data=st.data())

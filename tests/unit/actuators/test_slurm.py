@@ -10,9 +10,10 @@ from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.actuators.slurm.actuator import Slurm, SlurmSettings
 from reconciler.actuators.slurm.marks import Marks
-from reconciler.errors import Refused, Unreachable
+from reconciler.errors import Refused, Retryable, Unreachable
 from reconciler.model.base import JobId, SlurmId
 from reconciler.model.queue import Mark, QueueRow, Stage, Submission
+from reconciler.store.fence import NotLeading
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MARKS = Marks(b"s" * 32, "main")
@@ -101,6 +102,20 @@ async def test_where_sudo_allows_neither_nothing_is_submitted() -> None:
     with pytest.raises(Refused, match="neither as alice nor as root"):
         await a_slurm(node).submit(SUBMISSION)
     assert node.count("sbatch") == 0
+
+
+@pytest.mark.invariant("I7")
+async def test_who_may_lead_no_more_submits_and_cancels_nothing() -> None:
+    def refuse() -> None:
+        raise NotLeading("another process may lead")
+
+    node = CommandNode("command-1")
+    slurm = Slurm((node,), SlurmSettings(MARKS, 1000, "/shared/home", 20.0), now=lambda: NOW, require=refuse)
+    with pytest.raises(NotLeading):
+        await slurm.submit(SUBMISSION)
+    with pytest.raises(Retryable):
+        await slurm.cancel(ROW)
+    assert (node.count("sbatch"), node.count("scancel")) == (0, 0)
 
 
 async def test_what_sudo_allows_is_found_out_once() -> None:

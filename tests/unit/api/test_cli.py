@@ -65,6 +65,7 @@ async def test_submit_makes_the_wish_that_its_options_say(
             "variables": {"image_name": "a.sif"},
             "labels": {"s": "1"},
             "on-node-failure": "requeue",
+            "allow-from": [],
             "paused": False,
             "resources": {"nodes": 2, "memory-mib": 512},
         }

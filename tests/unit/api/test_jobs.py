@@ -38,6 +38,7 @@ async def test_a_submitted_job_is_one_wish_in_the_store(world: World, portal: Cl
             "resources": resources,
             "labels": {"portal-session": "42"},
             "on-node-failure": "requeue",
+            "allow-from": [],
             "paused": False,
         },
     }

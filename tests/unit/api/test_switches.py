@@ -1,6 +1,7 @@
 """Pause and force: what operators may wish beside jobs, and that it is written down who wished it."""
 
 from datetime import timedelta
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -38,6 +39,40 @@ async def test_pausing_a_paused_job_writes_nothing(world: World, portal: Client,
     await portal.patch(f"/v1/jobs/{job}", json={"paused": True})
 
     assert await world.entry(world.keys.wish(job)) == once
+
+
+async def test_who_may_connect_is_changed_and_nothing_else(world: World, portal: Client, job: JobId) -> None:
+    before = decode(Wish, await world.entry(world.keys.wish(job)))
+    response = await portal.patch(f"/v1/jobs/{job}", json={"allow-from": ["192.0.2.0/24", "198.51.100.7"]})
+    after = decode(Wish, await world.entry(world.keys.wish(job)))
+
+    assert response.status == 200
+    assert (await response.json())["spec"]["allow-from"] == ["192.0.2.0/24", "198.51.100.7/32"]
+    sources = (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32"))
+    narrowed = before.spec.model_copy(update={"allow_from": sources})
+    assert after == before.model_copy(update={"generation": 2, "spec": narrowed})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"allow-from": ["2001:db8::/32"]}, "only IPv4 networks can be named, and this one is IPv6"),
+        ({"allow-from": ["192.0.2.1/24"]}, "this is no IPv4 network"),
+        ({"allow-from": ["everyone"]}, "this is no IPv4 network"),
+        ({"allow-from": [7]}, "/allow-from/0"),
+        ({"allow-from": "192.0.2.0/24"}, "/allow-from"),
+        ({}, "nothing is to be changed"),
+    ],
+)
+async def test_a_change_that_is_none_is_refused_in_words_and_nothing_is_written(
+    world: World, portal: Client, job: JobId, body: dict[str, object], said: str
+) -> None:
+    before = await world.entry(world.keys.wish(job))
+    response = await portal.patch(f"/v1/jobs/{job}", json=body)
+
+    assert response.status == 422
+    assert said in await response.text()
+    assert await world.entry(world.keys.wish(job)) == before
 
 
 async def test_a_forced_delete_says_in_the_wish_who_asked(world: World, portal: Client, job: JobId) -> None:

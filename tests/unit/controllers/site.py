@@ -74,7 +74,9 @@ class Site:
         self.controllers.clear()
 
     @asynccontextmanager
-    async def _reach(self, changed: Callable[[NodeHealth], None]) -> AsyncGenerator[Hands, None]:
+    async def _reach(
+        self, changed: Callable[[NodeHealth], None], _require: Callable[[], None]
+    ) -> AsyncGenerator[Hands, None]:
         self.listeners.append(changed)
         yield Hands(self.slurm, dict(self.gateways))
         self.listeners.remove(changed)
@@ -210,10 +212,10 @@ class Site:
         await self.wish(job)
         await self.until_phase(job, Phase.SUBMITTED)
 
-    async def running(self, job: str) -> None:
+    async def running(self, job: str, nodes: tuple[str, ...] = ("c1",)) -> None:
         """See a new job started by Slurm."""
         await self.submitted(job)
-        self.slurm.tick()
+        self.slurm.tick(nodes)
         await self.until_phase(job, Phase.RUNNING)
 
     async def available(self, job: str, ports: int = 1) -> list[Lease]:

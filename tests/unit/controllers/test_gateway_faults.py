@@ -1,12 +1,16 @@
 """A gateway dies, forgets or cuts us short: closed is what is seen to be closed, the broken is put back (I4, I5)."""
 
 import asyncio
+from ipaddress import IPv4Network
 
 import pytest
 
-from reconciler.model.base import GatewayName
+from reconciler.errors import Superseded
+from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
 from reconciler.model.report import Phase
+from reconciler.model.wish import Wish
+from reconciler.store.codec import decode
 from tests.unit.controllers.site import Site
 
 pytestmark = pytest.mark.looptime
@@ -123,3 +127,32 @@ async def test_what_a_gateway_is_good_for_is_reported_on_change_only(site: Site)
     after = await site.gateway_report(site.gateway.name)
     assert after is not None
     assert after.healthy
+
+
+@pytest.mark.invariant("I5")
+async def test_a_narrowed_source_list_reaches_the_gateway_within_a_second_and_the_job_stays_available(
+    site: Site,
+) -> None:
+    (lease,) = await site.available(JOB)
+    stored = await site.store.get(site.keys.wish(JobId(JOB)))
+    assert stored is not None
+    wish = decode(Wish, stored)
+    spec = wish.spec.model_copy(update={"allow_from": (IPv4Network("192.0.2.0/24"),)})
+    await site.put(stored.key, wish.model_copy(update={"generation": 2, "spec": spec}))
+    await asyncio.sleep(1)
+    gateway = site.gateways[GatewayName(lease.gateway)]
+    assert {route.sources for route in gateway.routes} == {("192.0.2.0/24",)}
+    assert await site.phase(JOB) is Phase.AVAILABLE
+
+
+@pytest.mark.invariant("I7")
+async def test_a_gateway_that_knows_a_later_leader_ends_the_controller(site: Site) -> None:
+    await site.available(JOB)
+    gateway = site.gateway
+    gateway.epoch = 1 << 40
+    before = gateway.routes
+    await asyncio.sleep(site.config.gateways.read_back_interval_s + 1)
+    ended = site.controllers[0].exception()
+    assert isinstance(ended, ExceptionGroup)
+    assert ended.subgroup(Superseded) is not None
+    assert gateway.routes == before

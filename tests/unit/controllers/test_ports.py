@@ -1,7 +1,9 @@
 """Ports: one owner each, none that somebody uses, none before its quarantine is over (I3, I4)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import GatewayName, JobId
 from reconciler.store.kv import Delete
+from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.memory_store import Lost
 from tests.unit.controllers.site import FIRST_PORT, Site, make_site, now
 
@@ -75,7 +78,7 @@ async def test_a_port_on_which_something_listens_is_skipped(small: Site) -> None
 
 async def test_a_port_that_is_taken_on_any_node_of_the_job_is_skipped(small: Site) -> None:
     small.gateway.listen("10.101.0.2", FIRST_PORT)
-    await small.running(JOB)
+    await small.running(JOB, nodes=("c1", "c2"))
     await small.ask_for_ports(JOB, nodes=("c1", "c2"))
     await small.until(lambda: leased(small, JOB), {SECOND_PORT})
 
@@ -113,7 +116,7 @@ async def test_a_lease_whose_answer_was_lost_is_the_jobs_all_the_same(site: Site
 
 
 async def test_a_node_that_the_gateway_does_not_know_is_said_and_tried_again(site: Site) -> None:
-    await site.running(JOB)
+    await site.running(JOB, nodes=("c9",))
     await site.ask_for_ports(JOB, nodes=("c9",))
     await site.until(lambda: why_not(site, JOB), "Terminal")
     for gateway in site.gateways.values():
@@ -156,3 +159,24 @@ async def test_keys_of_a_gateway_that_is_not_configured_are_left_alone_and_distu
     await asyncio.sleep(400)
     assert await site.store.get(foreign) is not None
     assert site.open_ports() == {lease.port}
+
+
+async def test_jobs_that_ask_at_the_same_time_are_spread_over_the_gateways(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each used to find all gateways equally empty while the others' names were still looked up: all took the first."""
+
+    async def slowly(gateway: FakeGateway, host: str) -> str:
+        await asyncio.sleep(1)
+        return gateway.hosts[host]
+
+    monkeypatch.setattr(FakeGateway, "resolve", slowly)
+    jobs = [f"atonce{number}" for number in range(4)]
+    for job in jobs:
+        await site.running(job)
+    for job in jobs:
+        await site.ask_for_ports(job)
+    for job in jobs:
+        await site.until(partial(site.forwarded, job), "True")
+    used = Counter(lease.gateway for lease in await site.leases())
+    assert sorted(used.values()) == [2, 2]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.errors import Refused, Unreachable
+from reconciler.errors import Refused, Superseded, Unreachable
 from reconciler.loop.backoff import Backoff
 from reconciler.loop.worker import Worker
 from reconciler.loop.workqueue import WorkQueue
@@ -77,3 +77,19 @@ async def test_a_pass_says_when_to_look_again() -> None:
 
     await passes_within(65, reconcile, "a")
     assert worked == [0, 30, 60]
+
+
+@pytest.mark.invariant("I7")
+async def test_a_later_leader_ends_the_worker_and_no_other_key_is_worked_on() -> None:
+    queue = WorkQueue[str](Backoff(base_s=1, cap_s=1), chance=lambda: 0.99)
+    worked: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        worked.append(key)
+        raise Superseded("a leader of epoch 8 was here")
+
+    for key in ("gateway-1", "gateway-2"):
+        queue.add(key)
+    with pytest.raises(Superseded):
+        await Worker("test", queue, reconcile, timeout_s=10).run()
+    assert worked == ["gateway-1"]

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
 from reconciler.model.base import JobId, SlurmId
-from reconciler.model.decision import Limits, Link
+from reconciler.model.decision import Limits, Link, Seen
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Mark, QueueListing, QueueRow, Stage
 from reconciler.model.report import Condition, Phase, Report, SlurmRecord
 from reconciler.model.wish import ForwardRequest, JobSpec, Wish
+from reconciler.plan.job import plan
 
 T0 = datetime(2026, 1, 1, 10, tzinfo=UTC)
 JOB = JobId("k3f9x2")
@@ -33,7 +34,7 @@ def wish(*, deleted: bool = False) -> Wish:
 
 
 def row(stage: Stage, slurm_id: int = 7, attempt: int = 1, state: str | None = None) -> QueueRow:
-    return QueueRow(SlurmId(slurm_id), "alice", Mark(JOB, attempt), state or STATES[stage], stage, T0, ("c1",))
+    return QueueRow(SlurmId(slurm_id), "alice", Mark(JOB, attempt), state or STATES[stage], stage, T0, ("c1", "c2"))
 
 
 def listing(*rows: QueueRow, asked: datetime = T0) -> QueueListing:
@@ -68,3 +69,9 @@ def lease(index: int = 0, *, released: bool = False) -> Lease:
 
 def link(index: int = 0, *, live: bool | None = True, healthy: bool | None = True, released: bool = False) -> Link:
     return Link(lease(index, released=released), live, healthy)
+
+
+def condition(seen: Seen, kind: str) -> tuple[str, str]:
+    """Return status and reason of one condition of the report that follows from what is seen."""
+    found = {c.type: (c.status, c.reason) for c in plan(seen, LIMITS, at(60)).report.conditions}
+    return found[kind]

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.base import SlurmId
-from reconciler.model.decision import Action, Cancel, Forget, LeasePorts, Limits, Link, ReleaseLeases, Seen, Submit
+from reconciler.model.decision import (
+    Action,
+    Cancel,
+    ChangeSources,
+    Forget,
+    LeasePorts,
+    Limits,
+    Link,
+    Look,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Mark, QueueListing, QueueRow, Stage
 from reconciler.model.report import Phase, Report
@@ -53,15 +65,19 @@ class Cluster:
                 slurm_id = SlurmId(100 + len(self.jobs))
                 state = STATES[Stage.WAITING]
                 self.jobs.append(
-                    QueueRow(slurm_id, "alice", Mark(JOB, attempt), state, Stage.WAITING, self.now, ("c1",))
+                    QueueRow(slurm_id, "alice", Mark(JOB, attempt), state, Stage.WAITING, self.now, ("c1", "c2"))
                 )
                 if answered and self.report is not None and self.report.slurm is not None:
                     record = self.report.slurm.model_copy(update={"job_id": slurm_id})
                     self.report = self.report.model_copy(update={"slurm": record})
+            case Look():
+                pass  # every listing of this world is fresh
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case ChangeSources(leases, sources):
+                self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):
                 released = {x.index: x.model_copy(update={"quarantine_ends": self.now}) for x in leases}
                 self.leases |= released

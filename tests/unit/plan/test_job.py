@@ -2,16 +2,20 @@
 
 import pytest
 
-from reconciler.model.decision import Cancel, Forget, LeasePorts, Missing, ReleaseLeases, Seen, Submit
+from reconciler.model.decision import (
+    Cancel,
+    Forget,
+    LeasePorts,
+    Look,
+    Missing,
+    ReleaseLeases,
+    Seen,
+    Submit,
+)
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from reconciler.plan.job import plan
-from tests.unit.plan.make import LIMITS, T0, at, forward, lease, link, listing, report, row, wish
-
-
-def condition(seen: Seen, kind: str) -> tuple[str, str]:
-    found = {c.type: (c.status, c.reason) for c in plan(seen, LIMITS, at(60)).report.conditions}
-    return found[kind]
+from tests.unit.plan.make import LIMITS, T0, at, condition, forward, lease, link, listing, report, row, wish
 
 
 def test_a_new_wish_has_its_intent_in_the_report_before_sbatch_runs() -> None:
@@ -54,6 +58,15 @@ def test_a_job_whose_id_was_never_recorded_is_adopted() -> None:
     decision = plan(seen, LIMITS, at(3))
     assert decision.report.slurm is not None
     assert (decision.actions, decision.report.slurm.job_id, decision.report.phase) == ((), 9, Phase.SUBMITTED)
+
+
+@pytest.mark.invariant("I1", "I2")
+def test_a_wish_whose_id_was_used_before_takes_no_earlier_slurm_job_for_its_own() -> None:
+    """Its first attempt bore the number of the earlier wish's, whose end was taken for its own while sbatch ran."""
+    before = listing(row(Stage.ENDED, 7, attempt=1), row(Stage.ENDED, 8, attempt=2, state="NODE_FAIL"))
+    intent = plan(Seen(wish(), listing=before), LIMITS, at(1))
+    assert intent.actions == (Submit(3),)
+    assert plan(Seen(wish(), intent.report, listing=before), LIMITS, at(2)).reason == "SubmitOutcomeUnknown"
 
 
 @pytest.mark.invariant("I1")
@@ -102,9 +115,19 @@ def test_a_running_job_that_asked_for_two_ports_gets_both() -> None:
     assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0, 1), "c1", "7.0"),)
 
 
-def test_a_job_that_asks_for_ports_has_started_whatever_the_last_listing_said() -> None:
+def test_a_job_that_asks_for_ports_has_started_and_the_listing_that_shows_it_is_asked_for_at_once() -> None:
     seen = Seen(wish(), report(Phase.SUBMITTED), forward(), listing=listing(row(Stage.WAITING)))
-    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0,), "c1", "7.0"),)
+    assert plan(seen, LIMITS, at(3)).actions == (Look(),)
+
+
+def test_ports_on_a_node_that_slurm_did_not_give_the_job_are_not_leased_and_the_report_says_so() -> None:
+    """Its user has the job's token, and could otherwise open any port that a gateway reaches to the outside."""
+    elsewhere = forward().model_copy(update={"nodes": ("c1", "database")})
+    seen = Seen(wish(), report(Phase.RUNNING), elsewhere, listing=listing(row(Stage.ACTIVE)))
+    decision = plan(seen, LIMITS, at(3))
+    assert decision.actions == ()
+    assert decision.hindrance is not None
+    assert "database" in decision.hindrance.message
 
 
 def test_ports_asked_for_by_an_earlier_slurm_job_are_not_leased() -> None:
@@ -197,6 +220,17 @@ def test_a_deleted_job_is_not_forgotten_while_its_port_may_be_open(live: bool | 
     links = (link(live=live, released=True),)
     seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
     assert plan(seen, LIMITS, at(3)).actions == ()
+
+
+@pytest.mark.parametrize("live", [True, None])
+def test_a_deleted_job_names_the_port_that_is_not_confirmed_closed(live: bool | None) -> None:
+    """With its gateway cut off the report said "0 of 1 ports leased, rules of 0 in force", while the rule still was."""
+    links = (link(released=True, live=live),)
+    seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
+    conditions = {c.type: c for c in plan(seen, LIMITS, at(60)).report.conditions}
+    assert "Forwarded" not in conditions
+    assert (conditions["Removed"].status, conditions["Removed"].reason) == ("False", "PortsOpen")
+    assert f"gateway-1 port {links[0].lease.port}" in conditions["Removed"].message
 
 
 @pytest.mark.invariant("I5")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import Conflict
-from reconciler.store.fence import Deposed, Election, FencedStore, Leader
+from reconciler.store.fence import Deposed, Election, FencedStore, Leader, NotLeading
 from reconciler.store.kv import EtcdLease, Put, Revision, SameLife, Unchanged
 from tests.fakes.memory_store import Lost, MemoryStore
 
@@ -157,3 +157,29 @@ async def test_a_fenced_store_keeps_the_guards_it_is_given() -> None:
     await fenced.commit((), (Put("/a/1", b"1"),))
     with pytest.raises(Conflict):
         await fenced.commit((Unchanged("/a/1", Revision(0)),), (Put("/a/1", b"2"),))
+
+
+async def test_who_was_stopped_past_its_deadline_may_begin_nothing_even_before_it_has_looked_at_its_lease() -> None:
+    """A process that goes on after a stop runs what was under way first: it closed routes of its successor's leases."""
+    leader = election(MemoryStore())
+    await leader.win(leads)
+    await asyncio.sleep(TTL_S * 0.75 - 0.1)
+    leader.require()
+    await asyncio.sleep(0.1)
+    with pytest.raises(NotLeading, match=KEY):
+        leader.require()
+
+
+async def test_a_watch_that_breaks_does_not_end_a_standby() -> None:
+    """Its error escaped past the handler beside it, and every standby's process ended with etcd's first hiccup."""
+    store = MemoryStore()
+    first, second = election(store), election(store)
+    await first.win(leads)
+    keeping, winning = asyncio.create_task(first.keep()), asyncio.create_task(second.win(leads))
+    await asyncio.sleep(1)
+    store.drop_watches()
+    await asyncio.sleep(10)
+    assert not winning.done()
+    keeping.cancel()
+    await first.resign()
+    await winning

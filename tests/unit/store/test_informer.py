@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from reconciler.errors import Compacted, Unreachable
-from reconciler.store.informer import RELIST_PERIOD_S, Informer
+from reconciler.store.informer import RELIST_PERIOD_S, Informer, WentBack
 from reconciler.store.kv import Batch, Changed, Delete, Entry, Listing, Put, Removed, Revision
 from tests.fakes.memory_store import Lost, MemoryStore
 
@@ -170,24 +170,22 @@ async def test_an_event_older_than_the_copy_changes_nothing_and_brings_nothing_b
         assert informer.revision == 11
 
 
-async def test_a_store_that_went_back_is_not_believed_and_is_followed_again_once_it_is_as_far() -> None:
-    """A restored backup forgets what happened; whoever acts on it would undo it (I2). A restart believes it."""
+async def test_a_store_that_went_back_ends_the_informer_and_nothing_it_shows_is_believed() -> None:
+    """A restored backup forgets what happened; whoever acts on it would undo it (I2). A new process believes it."""
     store = Scripted()
     for number in range(8):
         await put(store, f"/a/{number}")
-    async with informing(store) as (informer, told):
-        await asyncio.sleep(1)
-        before, revision = dict(informer.entries), informer.revision
-        told.clear()
-        store.listings = [Listing((), Revision(2)) for _ in range(5)]
-        store.drop_watches()
-        await asyncio.sleep(4)
-        assert dict(informer.entries) == before
-        assert told == []
-        await asyncio.sleep(30)
-        assert informer.revision == revision
-        await informer.reached(await put(store, "/a/later"))
-        assert told == [("/a/later", b"1")]
+    told: Told = []
+    informer = Informer(store, "/a/", lambda key, entry: told.append((key, entry.value if entry else None)))
+    running = asyncio.create_task(informer.run())
+    await asyncio.sleep(1)
+    before = dict(informer.entries)
+    told.clear()
+    store.listings = [Listing((), Revision(2))]
+    store.drop_watches()
+    with pytest.raises(WentBack, match="etcd went back from revision 9 to 2"):
+        await running
+    assert (dict(informer.entries), told) == (before, [])
 
 
 async def test_a_sign_of_life_changes_nothing() -> None:

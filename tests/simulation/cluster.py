@@ -1,0 +1,171 @@
+"""The cluster outside the controllers: Slurm and the gateways, as the hands of all processes reach them."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import TypeVar
+
+from reconciler.errors import ReconcilerError, Unreachable
+from reconciler.model.base import GatewayName, SlurmId
+from reconciler.model.lease import Lease, Route
+from reconciler.model.queue import QueueListing, QueueRow, Stage, Submission
+from tests.fakes.gateway_world import FakeGateway
+from tests.fakes.slurm_world import FakeJob, FakeSlurm
+from tests.simulation.kernel import Kernel
+
+T = TypeVar("T")
+
+NODES = {f"c{number}": f"10.101.0.{number}" for number in range(1, 5)}
+TICK_S = 1.0
+"""How often slurmctld schedules."""
+
+
+class Slurm(FakeSlurm):
+    """A cluster that may do without ``--dependency=singleton``, so that the intents alone have to keep I1."""
+
+    singleton: bool = True
+    version: int = 0
+    """Counts changes of jobs."""
+
+    def _change(self, job: FakeJob, **changes: object) -> None:
+        self.version += 1
+        super()._change(job, **changes)
+
+    def _is_held_back(self, job: FakeJob) -> bool:
+        return self.singleton and super()._is_held_back(job)
+
+    def schedule(self, chance: Random) -> None:
+        """End what completes and start what may start, each sooner or later."""
+        for job in self.jobs:
+            if job.state == "COMPLETING" and chance.random() < 0.7:
+                self.set_state(job.slurm_id, "CANCELLED")
+            elif job.state == "PENDING" and chance.random() < 0.5 and not self._is_held_back(job):
+                self.start(job.slurm_id, (chance.choice(tuple(NODES)),))
+
+
+@dataclass
+class Cluster:
+    """What the hands reach."""
+
+    kernel: Kernel
+    gateway_names: Sequence[GatewayName]
+    suffix: str
+    before_change: Callable[[GatewayName, frozenset[Route], frozenset[Route], float], None] = lambda *_: None
+    """Told of each change of rules by a controller: gateway, routes opened, routes closed, when it was sent."""
+    before_cancel: Callable[[FakeJob, float], None] = lambda *_: None
+    """Told of each Slurm job that a controller's scancel ends, and when that was sent."""
+    paused: bool = False
+    """slurmctld takes requests in and works none off."""
+    mutations: int = 0
+    """Effects of submits, cancels and changes of rules."""
+    hidden: dict[SlurmId, int] = field(default_factory=dict)
+    """Jobs that the next listings leave out, and how many listings."""
+    stale: QueueListing | None = None
+    """An earlier answer that the next listing gives again."""
+    _backlog: list[Callable[[], object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.slurm = Slurm(self.kernel.wall, users=("alice", "bob"))
+        hosts = {f"{node}{self.suffix}": ip for node, ip in NODES.items()}
+        self.gateways = {name: FakeGateway(name, self.kernel.wall, dict(hosts)) for name in self.gateway_names}
+        self.kernel.after(TICK_S, self._tick)
+
+    # What the hands do
+
+    def submit(self, submission: Submission) -> SlurmId:
+        """Queue a job; a paused slurmctld does so later, and sbatch cannot wait for it."""
+        self._take_in(lambda: self._submit(submission))
+        return self._submit(submission)
+
+    def _submit(self, submission: Submission) -> SlurmId:
+        slurm_id = at_once(self.slurm.submit(submission))
+        self.mutations += 1
+        self.kernel.say(f"        Slurm job {slurm_id} of {submission.job}, attempt {submission.attempt}")
+        return slurm_id
+
+    def cancel(self, row: QueueRow, sent: float) -> None:
+        """Cancel a job."""
+        self._take_in(lambda: self._cancel(row, sent))
+        self._cancel(row, sent)
+
+    def _cancel(self, row: QueueRow, sent: float) -> None:
+        for job in self.slurm.jobs:
+            if job.slurm_id == row.slurm_id and job.mark == row.mark and job.stage in {Stage.WAITING, Stage.ACTIVE}:
+                self.before_cancel(job, sent)
+        at_once(self.slurm.cancel(row))
+        self.mutations += 1
+        self.kernel.say(f"        scancel {row.slurm_id} of {row.mark.job}")
+
+    def listing(self, asked: datetime) -> QueueListing:
+        """Return all jobs, or what a fault makes of them."""
+        if self.paused:
+            raise Unreachable("slurm_load_jobs error: Socket timed out")
+        listing = at_once(self.slurm.listing())
+        if self.stale is not None:
+            listing, self.stale = _behind(listing, self.stale), None
+        rows = tuple(row for row in listing.rows if not self._is_hidden(row.slurm_id))
+        return QueueListing(asked, rows)
+
+    def _is_hidden(self, slurm_id: SlurmId) -> bool:
+        left = self.hidden.pop(slurm_id, 0)
+        if left > 1:
+            self.hidden[slurm_id] = left - 1
+        return left > 0
+
+    def change(
+        self, name: GatewayName, steps: Sequence[Route], routes: frozenset[Route], sent: float, epoch: int
+    ) -> None:
+        """Take steps towards these routes; somebody else may have changed the table since they were planned."""
+        gateway = self.gateways[name]
+        at_once(gateway.read())
+        opened = frozenset(step for step in steps if step in routes) - gateway.routes
+        closed = frozenset(step for step in steps if step not in routes) & gateway.routes
+        self.before_change(name, opened, closed, sent)
+        at_once(gateway.apply((gateway.routes - closed) | opened, epoch))
+        self.mutations += 1
+        said = [*(f"+{route.port}" for route in sorted(opened)), *(f"-{route.port}" for route in sorted(closed))]
+        self.kernel.say(f"        {name}: {' '.join(said)}")
+
+    # What it does by itself
+
+    def resume(self) -> None:
+        """Let slurmctld go on, first with what it took in."""
+        self.paused = False
+        backlog, self._backlog = self._backlog, []
+        for effect in backlog:
+            with suppress(ReconcilerError):
+                effect()
+
+    def _take_in(self, effect: Callable[[], object]) -> None:
+        if self.paused and not self.slurm.down:
+            self._backlog.append(effect)
+            raise Unreachable("Socket timed out on send/recv operation")
+
+    def _tick(self) -> None:
+        self.kernel.after(TICK_S, self._tick)
+        if not (self.paused or self.slurm.down):
+            self.slurm.schedule(self.kernel.chance)
+
+    def let_answer(self, lease: Lease, *, listens: bool) -> None:
+        """Let the application behind a lease accept connections, or end."""
+        for gateway in self.gateways.values():
+            (gateway.listen if listens else gateway.stop_listening)(str(lease.target_ip), lease.port)
+
+
+def _behind(listing: QueueListing, earlier: QueueListing) -> QueueListing:
+    """Return a listing that has not heard of some beginnings and ends; slurmctld takes no start back, though."""
+    now = {row.slurm_id: row for row in listing.rows}
+    rows = (now.get(row.slurm_id, row) if row.stage is Stage.WAITING else row for row in earlier.rows)
+    return QueueListing(listing.asked, tuple(rows))
+
+
+def at_once(asked: Coroutine[None, None, T]) -> T:
+    """Return what a fake answers; fakes are written to be awaited and never wait."""
+    try:
+        asked.send(None)
+    except StopIteration as answer:
+        result: T = answer.value
+        return result
+    raise AssertionError("a fake waited")

@@ -1,0 +1,70 @@
+"""Which faults there are, how often each strikes in a schedule, and how many struck."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+
+class Fault(StrEnum):
+    """Everything that can go wrong; a run that never met one of them proves nothing about it."""
+
+    QUESTION_LOST = "question lost"
+    ANSWER_LOST = "answer lost after the effect"
+    HANG = "hang past the time limit"
+    CRASH_BEFORE = "crash before the effect"
+    CRASH_AFTER = "crash after the effect"
+    DELAY = "long delay"
+    CRASH = "crash between two calls"
+    FREEZE = "process stopped for a while"
+    FREEZE_WITHIN = "process stopped within a call"
+    ETCD_DOWN = "etcd down"
+    COMPACTION = "compaction"
+    WATCH_BROKEN = "watch broken"
+    WATCH_SILENT = "watch silent"
+    SLURM_DOWN = "slurmctld down"
+    SLURM_PAUSED = "slurmctld paused"
+    LISTING_PARTIAL = "listing without a job that is there"
+    LISTING_STALE = "listing of a moment ago"
+    JOB_FAILED = "job failed"
+    NODE_FAILED = "node failed, job requeued"
+    PURGED = "ended job purged early"
+    CANCELLED_BY_HAND = "job cancelled by hand"
+    FOREIGN_JOB = "foreign job"
+    FLUSH = "gateway flushed"
+    RULE_BROKEN = "rule removed by hand"
+    STRAY_RULE = "rule without an owner"
+    GATEWAY_DOWN = "gateway unreachable"
+    PORT_OCCUPIED = "port occupied"
+    CLOCK_JUMP = "clock jump"
+    WISH_MISLAID = "wish deleted by hand and put back"
+
+
+@dataclass
+class Chaos:
+    """Decides what goes wrong, from one source of chance.
+
+    Each schedule has its own rates: one that is mostly about crashes finds other bugs than one about a flaky etcd.
+    """
+
+    chance: Random
+    struck: Counter[Fault] = field(default_factory=Counter)
+    active: bool = True
+    excluded: frozenset[Fault] = frozenset()
+    """Faults that this schedule must not have."""
+    _rates: dict[Fault, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for fault in Fault:
+            self._rates[fault] = self.chance.choice((0.0, 0.3, 1.0, 3.0))
+
+    def strikes(self, fault: Fault, usual: float) -> bool:
+        """Return whether the fault strikes now, and count it; `usual` is its probability at the common rate."""
+        if not self.active or fault in self.excluded or self.chance.random() >= usual * self._rates[fault]:
+            return False
+        self.struck[fault] += 1
+        return True
+
+    def first_of(self, usual: dict[Fault, float]) -> Fault | None:
+        """Return the first fault of these that strikes, if any."""
+        return next((fault for fault, share in usual.items() if self.strikes(fault, share)), None)

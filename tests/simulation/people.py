@@ -1,0 +1,193 @@
+"""The portal, and the jobs' own scripts: what they write through the API."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from reconciler.errors import Retryable
+from reconciler.model.base import JobId, SlurmId
+from reconciler.model.lease import Lease
+from reconciler.model.queue import Stage
+from reconciler.model.report import Report
+from reconciler.model.wish import Force, ForwardRequest, JobSpec, UserQuestion, Wish
+from reconciler.store.codec import decode, encode
+from reconciler.store.keys import Keys
+from reconciler.store.kv import Delete, Put, Revision, Unchanged
+from tests.fakes.slurm_world import FakeJob
+from tests.simulation.cluster import Cluster
+from tests.simulation.etcd import EtcdServer
+from tests.simulation.kernel import Kernel
+
+TEMPLATE = "demo-page.sh"
+
+
+@dataclass
+class Books:
+    """What etcd holds, read without a process; everybody in the world looks here."""
+
+    etcd: EtcdServer
+    keys: Keys
+
+    def wishes(self) -> dict[JobId, Wish]:
+        """Return all wishes, oldest first."""
+        entries = self.etcd.state.list(self.keys.wishes).entries
+        return {wish.job_id: wish for wish in (decode(Wish, entry) for entry in entries)}
+
+    def wish(self, job: JobId) -> Wish | None:
+        """Return one wish."""
+        entry = self.etcd.state.get(self.keys.wish(job))
+        return decode(Wish, entry) if entry is not None else None
+
+    def report(self, job: JobId) -> Report | None:
+        """Return what is reported of a job."""
+        entry = self.etcd.state.get(self.keys.report(job))
+        return decode(Report, entry) if entry is not None else None
+
+    def forward(self, job: JobId) -> ForwardRequest | None:
+        """Return what ports a job asked for."""
+        entry = self.etcd.state.get(self.keys.forward(job))
+        return decode(ForwardRequest, entry) if entry is not None else None
+
+    def leases(self) -> list[Lease]:
+        """Return all leases by gateway and port."""
+        return [decode(Lease, entry) for entry in self.etcd.state.list(self.keys.leases).entries]
+
+
+@dataclass
+class Portal:
+    """Wishes for jobs and wishes them away."""
+
+    kernel: Kernel
+    books: Books
+    created: int = 0
+
+    def wish(self) -> JobId:
+        """Wish for one more job."""
+        self.created += 1
+        job, chance = JobId(f"job{self.created:05d}"), self.kernel.chance
+        user, after = chance.choice(("alice", "alice", "bob", "nobody-here")), chance.choice(("requeue", "end"))
+        spec = JobSpec.model_validate(
+            {"user": user, "template": TEMPLATE, "variables": {"page_title": "x"}, "on_node_failure": after}
+        )
+        self._write(Wish(id=job, created=self.kernel.wall(), spec=spec), Revision(0))
+        self.kernel.say(f"        portal wishes for {job}")
+        return job
+
+    def delete(self, job: JobId, *, force: bool = False) -> None:
+        """Wish a job away."""
+        wish, now = self.books.wish(job), self.kernel.wall()
+        if wish is None or wish.deleted is not None:
+            return
+        forced = Force(by="portal", asked=now) if force else None
+        self.kernel.say(f"        portal deletes {job}{' by force' if force else ''}")
+        self._change(wish, {"deleted": now, "force": forced})
+
+    def pause(self, job: JobId, *, paused: bool) -> None:
+        """Pause a job or let it go on."""
+        wish = self.books.wish(job)
+        if wish is not None and wish.deleted is None and wish.spec.paused is not paused:
+            self._change(wish, {"spec": wish.spec.model_copy(update={"paused": paused})})
+
+    def ask(self, user: str) -> None:
+        """Ask whether a user exists."""
+        etcd, question = self.books.etcd, UserQuestion(user=user, asked=self.kernel.wall())
+        with suppress(Retryable):
+            lease = etcd.grant(60)
+            etcd.commit(None, (), (Put(self.books.keys.question(user), encode(question), lease),))
+
+    def mislay(self, job: JobId, for_s: float) -> None:
+        """Delete a wish by hand, as an operator does by mistake, and put it back."""
+        entry = self.books.etcd.state.get(self.books.keys.wish(job))
+        if entry is None:
+            return
+        self.kernel.say(f"        somebody mislays {job} for {for_s:.1f} s")
+        self._commit((Delete(entry.key),))
+        self.kernel.after(for_s, lambda: self._put_back(entry.key, entry.value))
+
+    def _put_back(self, key: str, value: bytes) -> None:
+        self.kernel.say(f"        somebody puts {key} back")
+        self._commit((Put(key, value),), Unchanged(key, Revision(0)))
+
+    def _change(self, wish: Wish, changes: dict[str, object]) -> None:
+        entry = self.books.etcd.state.get(self.books.keys.wish(wish.job_id))
+        if entry is not None:
+            changed = wish.model_copy(update={**changes, "generation": wish.generation + 1})
+            self._write(changed, entry.mod_revision)
+
+    def _write(self, wish: Wish, was: Revision) -> None:
+        key = self.books.keys.wish(wish.job_id)
+        self._commit((Put(key, encode(wish)),), Unchanged(key, was))
+
+    def _commit(self, writes: tuple[Put | Delete, ...], *guards: Unchanged) -> None:
+        with suppress(Retryable):  # etcd is down: the portal shows an error, and the user may try again
+            self.books.etcd.commit(None, guards, writes)
+
+
+@dataclass
+class Scripts:
+    """What runs inside the Slurm jobs: asks for ports, then listens on them; asks again now and then."""
+
+    kernel: Kernel
+    cluster: Cluster
+    books: Books
+    restarts: dict[SlurmId, int] = field(default_factory=dict)
+    _listening: dict[tuple[str, int], Lease] = field(default_factory=dict)
+
+    def step(self) -> None:
+        """Let every running job do what it does next, and let what belongs to ended ones fall silent."""
+        runs = {}
+        for job in self.cluster.slurm.jobs:
+            if job.mark is not None and job.stage is Stage.ACTIVE:
+                runs[f"{job.slurm_id}.{self.restarts.get(job.slurm_id, 0)}"] = job
+                if self.kernel.chance.random() < 0.5:
+                    self._ask(job)
+        self._serve(runs)
+
+    def _serve(self, runs: dict[str, FakeJob]) -> None:
+        wanted = {
+            (str(lease.target_ip), lease.port): lease
+            for lease in self.books.leases()
+            if not lease.released and lease.run in runs and lease.job == _owner(runs[lease.run])
+        }
+        for at, lease in self._listening.items():
+            if at not in wanted:
+                self.cluster.let_answer(lease, listens=False)
+        for at, lease in wanted.items():
+            if at not in self._listening:
+                self.cluster.let_answer(lease, listens=True)
+        self._listening = wanted
+
+    def _ask(self, running: FakeJob) -> None:
+        """Call the keyhole, which records the request under the rules of `api.keyhole`."""
+        job, etcd = JobId(_owner(running)), self.books.etcd
+        wish, known = etcd.state.get(self.books.keys.wish(job)), etcd.state.get(self.books.keys.forward(job))
+        if wish is None or decode(Wish, wish).deleted is not None or etcd.down:
+            return
+        request = ForwardRequest(
+            job=job,
+            ports=1 + int(job[-1]) % 3,
+            nodes=running.nodes,
+            slurm_job_id=running.slurm_id,
+            restarts=self.restarts.get(running.slurm_id, 0),
+            digest=f"{running.slurm_id}.{self.restarts.get(running.slurm_id, 0)}",
+            asked=self.kernel.wall(),
+        )
+        if known is not None and not self._follows(job, decode(ForwardRequest, known), request):
+            return
+        guards = (
+            Unchanged(wish.key, wish.mod_revision),
+            Unchanged(self.books.keys.forward(job), known.mod_revision if known is not None else Revision(0)),
+        )
+        etcd.commit(None, guards, (Put(self.books.keys.forward(job), encode(request)),))
+        self.kernel.say(f"        {job} asks for {request.ports} ports as {request.run}")
+
+    def _follows(self, job: JobId, known: ForwardRequest, request: ForwardRequest) -> bool:
+        if known.digest == request.digest:
+            return False
+        if known.slurm_job_id == request.slurm_job_id:
+            return request.restarts > known.restarts
+        report = self.books.report(job)
+        return report is not None and report.slurm is not None and report.slurm.job_id == request.slurm_job_id
+
+
+def _owner(job: FakeJob) -> str:
+    return job.mark.job if job.mark is not None else ""
