@@ -85,7 +85,9 @@ class Controller:
         listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
-        orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings)
+        orphans = OrphanController(
+            world, sight, self.store, hands.slurm, queues.leases, config.slurm.lost_after_listings
+        )
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, utc_now)
         users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
         nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)
