@@ -19,6 +19,9 @@ V = TypeVar("V", bound=Value)
 FOUND_LIMIT = 64
 """Longer values are cut: a problem is for reading."""
 
+VARIABLES_LIMIT = 100
+"""What the model takes; comparing thousands with the template would only make thousands of findings."""
+
 FINDINGS_LIMIT = 50
 """Nobody reads more wrong fields at once."""
 
@@ -45,8 +48,8 @@ def require(kind: type[V], raw: bytes) -> V:
 def of_template(library: Library, members: Mapping[str, object]) -> tuple[Finding, ...]:
     """Return what is wrong with template and variables together; nothing where they have not even the right shape."""
     name, variables = members.get("template"), members.get("variables", {})
-    if not isinstance(name, str) or not isinstance(variables, dict):
-        return ()
+    if not isinstance(name, str) or not isinstance(variables, dict) or len(variables) > VARIABLES_LIMIT:
+        return ()  # said already, in fewer words than there would be findings here
     given = {key: value for key, value in variables.items() if isinstance(value, str)}
     try:
         check_variables(library.text(name), given)

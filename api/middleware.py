@@ -58,6 +58,9 @@ async def say_problems(request: web.Request, handler: Answer) -> web.StreamRespo
     except Unreadable as error:
         log.error("value_unreadable", message=str(error))
         said = Problem("value-unreadable", f"{error}.")
+    except ConnectionResetError:
+        log.info("client_gone")
+        said = Problem("body-slow", "The connection ended before the body did.")
     except Exception:  # the outermost place of a request, like a worker's of a pass
         log.exception("request_failed")
         said = Problem("bug", "This is a bug; the log has more under the request id.")

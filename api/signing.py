@@ -46,6 +46,8 @@ class Nonces:
 
 def is_authentic(server_secret: bytes, instance: str, job: str, call: SignedRequest, signed: str) -> bool:
     """Tell whether `signed` was made with the token of this job; takes the same time whether or not the job exists."""
+    if not (call.timestamp.isascii() and call.nonce.isascii() and signed.isascii()):
+        return False
     expected = signature(job_token(server_secret, instance, JobId(job)), call)
     same = hmac.compare_digest(expected.encode(), signed.encode(errors="replace"))
     return same and None not in (re.fullmatch(JOB_ID_PATTERN, job), re.fullmatch(NONCE_PATTERN, call.nonce))

@@ -2,15 +2,22 @@
 
 import asyncio
 from datetime import timedelta
+from typing import TypeVar
+
+import structlog
 
 from api.desk import Desk
 from api.problems import Finding, Problem
 from api.waiting import wait_for
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, Unreadable
+from reconciler.model.base import Value
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.model.wish import UserQuestion
 from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Put, Revision, Unchanged
+from reconciler.store.kv import Entry, Put, Revision, Unchanged
+
+V = TypeVar("V", bound=Value)
+log = structlog.get_logger()
 
 ANSWER_LIFE = timedelta(minutes=5)
 """An older answer is asked for again."""
@@ -41,16 +48,25 @@ def forbidden(user: str) -> Finding:
 async def require_cluster(desk: Desk) -> None:
     """Refuse with the nodes' reasons if the controller reports every command node as of no use."""
     listing = await desk.store.list(desk.keys.command_nodes)
-    nodes = [decode(NodeReport, entry) for entry in listing.entries]
+    nodes = [node for entry in listing.entries if (node := _readable(NodeReport, entry)) is not None]
     if nodes and not any(node.healthy for node in nodes):
         reasons = "; ".join(f"{node.name}: {node.reason}" for node in nodes)
         raise Problem("cluster-unreachable", f"No command node of the cluster is of use: {reasons}.")
 
 
+def _readable(kind: type[V], entry: Entry) -> V | None:
+    """Return what a look of the controller gave, or None where it cannot be read: then it is as good as not known."""
+    try:
+        return decode(kind, entry)
+    except Unreadable as error:
+        log.warning("value_unreadable", message=str(error))
+        return None
+
+
 async def _answer(desk: Desk, user: str) -> UserAnswer:
     key, youngest = desk.keys.answer(user), desk.now() - ANSWER_LIFE
     entry = await desk.store.get(key)
-    known = decode(UserAnswer, entry) if entry is not None else None
+    known = _readable(UserAnswer, entry) if entry is not None else None
     if known is not None and known.checked >= youngest:
         return known
     await _ask(desk, user)

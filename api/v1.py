@@ -67,7 +67,7 @@ async def delete(request: web.Request) -> web.Response:
     wish = await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), force))
     if force is not None:
         log.warning("delete_forced", job=job, by=force.by)
-    return _job(wish, await wishes.report(desk, job), status=202)
+    return _job(wish, await wishes.report_if_readable(desk, job), status=202)
 
 
 def _forces(request: web.Request) -> bool:

@@ -121,6 +121,14 @@ async def report(desk: Desk, job: JobId) -> Report | None:
     return decode(Report, entry) if entry is not None else None
 
 
+async def report_if_readable(desk: Desk, job: JobId) -> Report | None:
+    """Return what is reported of a job, for an answer that must not fail once the wish was written."""
+    try:
+        return await report(desk, job)
+    except Unreadable:
+        return None
+
+
 async def read_all(desk: Desk) -> Everything:
     """Return all jobs; one value that cannot be read does not hide the others."""
     wishes, reports = await desk.store.list(desk.keys.wishes), await desk.store.list(desk.keys.reports)

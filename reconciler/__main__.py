@@ -99,6 +99,10 @@ async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
         print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - said to whoever starts it
         return EXIT_CONFIG
     except ExceptionGroup as group:
+        wrong = [error for error in group.exceptions if isinstance(error, ConfigError)]
+        if wrong:
+            print(f"bwvisu-reconciler: {wrong[0]}", file=sys.stderr)  # noqa: T201 - said to whoever starts it
+            return EXIT_CONFIG
         known = all(isinstance(error, ReconcilerError) for error in group.exceptions)
         errors = [f"{type(error).__name__}: {error}" for error in group.exceptions]
         log.error("controller_broken", errors=errors, exc_info=None if known else group)

@@ -32,11 +32,13 @@ from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
+from reconciler.errors import ConfigError
 from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
 from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
+from reconciler.store.identity import identity_of, require_identity
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -198,6 +200,8 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
+                await require_identity(fenced, world.keys.identity, identity_of(server_secret, config.instance))
+                require_same_gateways(config, world)
                 controller = Controller(
                     config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
                 )
@@ -212,6 +216,26 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
 
 def _leader() -> Leader:
     return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
+
+
+def require_same_gateways(config: Config, world: World) -> None:
+    """Refuse to lead where a gateway's name has gone to another machine: its sessions would be cut.
+
+    Default names count the gateways of the file, so taking the first one out renames all others.
+
+    Raises:
+        ConfigError: a lease and the configuration disagree on a gateway's name or external address.
+    """
+    address_of = {gateway.name: gateway.external_ip for gateway in config.gateway_nodes}
+    name_of = {address: name for name, address in address_of.items()}
+    for name, lease in world.leases.items():
+        known = address_of.get(lease.gateway, lease.external_ip)
+        if known != lease.external_ip or name_of.get(lease.external_ip, lease.gateway) != lease.gateway:
+            raise ConfigError(
+                f"gateway-nodes: the lease {name} calls {lease.external_ip} {lease.gateway}, and the file calls it"
+                f" {name_of.get(lease.external_ip, 'nothing')} and {lease.gateway} {known}; give every gateway a name"
+                " of its own, the one it had"
+            )
 
 
 async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:

@@ -3,13 +3,18 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from reconciler.actuators.protocols import Backend, BatchSystem, Forwarder, NodeHealth
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import Shelf, World
+from reconciler.controllers.world import Shelf, Stored, World
+from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName
 from reconciler.model.report import NodeReport
 from reconciler.store.codec import encode
 from reconciler.store.kv import KeyValueStore, Put, Revision
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -38,7 +43,7 @@ class NodeController:
         return None
 
     async def _write(self, key: str, shelf: Shelf[NodeReport], report: NodeReport) -> None:
-        stored = shelf.get(report.name)
+        stored = self._known(shelf, report.name)
         if stored is not None and stored.value.healthy == report.healthy:
             report = report.model_copy(update={"since": stored.value.since})  # a restart of ours is no news of theirs
         if stored is not None and report.backend is None:
@@ -47,6 +52,14 @@ class NodeController:
             report = report.model_copy(update={"rules": stored.value.rules})
         if stored is None or stored.value != report:
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
+
+    def _known(self, shelf: Shelf[NodeReport], name: str) -> Stored[NodeReport] | None:
+        """Return the last report; one that cannot be read is said and written anew, for it is only a look's result."""
+        try:
+            return shelf.get(name)
+        except Unreadable as error:
+            log.warning("node_report_rewritten", message=str(error))
+            return None
 
 
 def _report(health: NodeHealth, rules: int | None, backend: Backend | None) -> NodeReport:

@@ -1,6 +1,7 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -127,7 +128,7 @@ class Ports:
         """Return the gateway's ports that are leased or in quarantine; an unreadable lease takes its port too."""
         prefix = f"{gateway}/"
         names = (name for name in self.world.leases.names() if name.startswith(prefix))
-        return frozenset(int(port) for port in (name.removeprefix(prefix) for name in names) if port.isdigit())
+        return frozenset(int(port) for name in names if re.fullmatch("[0-9]{1,5}", port := name.removeprefix(prefix)))
 
     async def _free_ports(self, gateway: Forwarder, ips: tuple[str, ...], count: int) -> list[int]:
         """Return ports without a lease on which nothing listens, on the gateway and on every node of the job."""

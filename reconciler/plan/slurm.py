@@ -7,6 +7,7 @@ from enum import Enum, auto
 from reconciler.model.decision import Limits, Seen
 from reconciler.model.queue import QueueRow, Stage
 from reconciler.model.report import SlurmRecord
+from reconciler.model.wish import Wish
 
 
 class Standing(Enum):
@@ -53,6 +54,7 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
     """Conclude from what is seen; adopts a job whose id was never recorded but whose mark is ours."""
     rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
     record = seen.report.slurm if seen.report is not None else None
+    record = record or _remembered(seen.wish, rows)
     if record is None:
         return SlurmView(Standing.UNTRIED, surplus=_alive(rows))
     row = _own(record, rows)
@@ -61,6 +63,19 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
         standing = Standing.UNCLEAR if _is_behind(record, row) else OF_STAGE[row.stage]
         return SlurmView(standing, _updated(record, row), row, surplus)
     return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus)
+
+
+def _remembered(wish: Wish, rows: tuple[QueueRow, ...]) -> SlurmRecord | None:
+    """Rebuild a lost record from a living job's authentic mark: a report deleted by hand must not end a session.
+
+    A job older than the wish belonged to an earlier wish of this id. Slurm's times are whole seconds.
+    """
+    eldest = wish.created.replace(microsecond=0)
+    ours = [row for row in _alive(rows) if row.user == wish.spec.user and row.submitted >= eldest]
+    if not ours:
+        return None
+    newest = max(ours, key=lambda row: row.mark.attempt)
+    return SlurmRecord(attempt=newest.mark.attempt, intended=newest.submitted, job_id=newest.slurm_id)
 
 
 def is_alive(row: QueueRow) -> bool:

@@ -99,6 +99,7 @@ class Election:
         self._ttl_s = ttl_s
         self._etcd_lease = EtcdLease(0)
         self._renewed_at = 0.0
+        self._elected_at = Revision(0)
 
     async def win(self, leader: Callable[[], Leader]) -> SameLife:
         """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on.
@@ -127,7 +128,7 @@ class Election:
             with contextlib.suppress(Retryable):  # it ends by itself if this fails too
                 await self._store.revoke(etcd_lease)
             raise
-        self._etcd_lease, self._renewed_at = etcd_lease, asked_at
+        self._etcd_lease, self._renewed_at, self._elected_at = etcd_lease, asked_at, revision
         log.info("leader_elected", key=self._key, identity=leader.identity, revision=revision)
         return SameLife(self._key, revision)
 
@@ -161,6 +162,7 @@ class Election:
         try:
             async with asyncio.timeout_at(min(asked_at + timeout_s, deadline)):
                 await self._store.renew(self._etcd_lease)
+                entry = await self._store.get(self._key)
         except Conflict as error:
             raise Deposed(f"the etcd lease of {self._key} is gone") from error
         except (Unreachable, TimeoutError) as error:
@@ -168,6 +170,8 @@ class Election:
                 raise Deposed(f"{self._key} could not be renewed within its life of {self._ttl_s} s") from error
             log.warning("leadership_not_renewed", message=str(error) or f"no answer within {timeout_s} s")
             return False
+        if entry is None or entry.create_revision != self._elected_at:
+            raise Deposed(f"{self._key} is gone or somebody else's, though its etcd lease lives")
         self._renewed_at = asked_at
         return True
 

@@ -94,6 +94,11 @@ class Keys:
         return f"{self.leases}{gateway}/{port:05d}"
 
     @property
+    def identity(self) -> str:
+        """Whose marks and tokens everything below the prefix was made with."""
+        return f"{self.prefix}/controller/identity"
+
+    @property
     def leader(self) -> str:
         """Who leads, and since when."""
         return f"{self.prefix}/controller/leader"

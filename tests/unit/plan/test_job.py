@@ -1,5 +1,7 @@
 """The plan of a job, case by case."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.model.decision import (
@@ -77,8 +79,17 @@ def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
 
 
 @pytest.mark.invariant("I1")
-def test_a_wish_without_a_record_is_not_submitted_while_a_slurm_job_carries_its_mark() -> None:
-    stray = row(Stage.ACTIVE)
+def test_a_job_whose_report_was_deleted_by_hand_keeps_its_session() -> None:
+    """It was cancelled and submitted again, and with it everything below the prefix of the reports."""
+    decision = plan(Seen(wish(), listing=listing(row(Stage.ACTIVE))), LIMITS, at(3))
+    assert (decision.actions, decision.report.phase) == ((), Phase.RUNNING)
+    assert decision.report.slurm is not None
+    assert decision.report.slurm.job_id == 7
+
+
+@pytest.mark.invariant("I1")
+def test_a_slurm_job_older_than_its_wish_belonged_to_an_earlier_one_and_goes_before_anything_is_submitted() -> None:
+    stray = replace(row(Stage.ACTIVE), submitted=at(-60))
     assert plan(Seen(wish(), listing=listing(stray)), LIMITS, at(3)).actions == (Cancel(stray),)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import Conflict
 from reconciler.store.fence import Deposed, Election, FencedStore, Leader, NotLeading
-from reconciler.store.kv import EtcdLease, Put, Revision, SameLife, Unchanged
+from reconciler.store.kv import Delete, EtcdLease, Put, Revision, SameLife, Unchanged
 from tests.fakes.memory_store import Lost, MemoryStore
 
 pytestmark = [pytest.mark.looptime, pytest.mark.invariant("I7")]
@@ -183,3 +183,14 @@ async def test_a_watch_that_breaks_does_not_end_a_standby() -> None:
     keeping.cancel()
     await first.resign()
     await winning
+
+
+async def test_a_leader_whose_key_somebody_deleted_ends_though_its_etcd_lease_lives() -> None:
+    """It stayed, could write nothing, and went on changing gateways while another one led."""
+    store = MemoryStore()
+    leader = election(store)
+    await leader.win(leads)
+    keeping = asyncio.create_task(leader.keep())
+    await store.commit((), (Delete(KEY),))
+    with pytest.raises(Deposed, match="gone or somebody else's"):
+        await keeping

@@ -1,0 +1,42 @@
+"""Is this etcd prefix ours? A controller with another secret or renamed gateways would undo what it does not know."""
+
+import hashlib
+import hmac
+
+from reconciler.errors import ConfigError
+from reconciler.model.base import Value
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
+
+
+class Identity(Value):
+    """``controller/identity``: whose marks and tokens everything below the prefix was made with."""
+
+    instance: str
+    fingerprint: str
+    """Of the server secret; says nothing about it."""
+
+
+def identity_of(server_secret: bytes, instance: str) -> Identity:
+    """Return what tells this secret and instance from others: 64 bits of an HMAC."""
+    digest = hmac.new(server_secret, b"identity\0" + instance.encode(), hashlib.sha256).hexdigest()
+    return Identity(instance=instance, fingerprint=digest[:16])
+
+
+async def require_identity(store: KeyValueStore, key: str, own: Identity) -> None:
+    """Make sure that the prefix is ours, and claim it when it is nobody's.
+
+    Raises:
+        ConfigError: it was used with another secret or instance name: every running job would count as lost.
+    """
+    entry = await store.get(key)
+    if entry is None:
+        await store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(own)),))
+        return
+    known = decode(Identity, entry)
+    if known != own:
+        raise ConfigError(
+            f"server-secret-file or instance: {key} was written with instance {known.instance}, secret"
+            f" {known.fingerprint}, and this is instance {own.instance}, secret {own.fingerprint}; running jobs"
+            " would be lost. Bring the former ones back, or end all jobs and delete that key"
+        )
