@@ -51,11 +51,11 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def step(self) -> None:
         """Run what is due, once round."""
-        events._set_running_loop(self)  # noqa: SLF001 - what every loop does around its turns
+        events._set_running_loop(self)
         try:
             self._run_once()
         finally:
-            events._set_running_loop(None)  # noqa: SLF001 - see above
+            events._set_running_loop(None)
 
     def bury(self, main: "asyncio.Task[None]") -> None:
         """End every task for good; the process must be unable to reach anybody by now."""

@@ -1,5 +1,4 @@
 """Bugs that somebody might plant: the simulation must find each of them, or it proves nothing."""
-# ruff: noqa: SLF001 - a planted bug goes where the code is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
