@@ -104,7 +104,7 @@ class Cluster:
             raise Unreachable("slurm_load_jobs error: Socket timed out")
         listing = at_once(self.slurm.listing())
         if self.stale is not None:
-            listing, self.stale = _behind(listing, self.stale), None
+            listing, self.stale = self.stale, None
         rows = tuple(row for row in listing.rows if not self._is_hidden(row.slurm_id))
         return QueueListing(asked, rows)
 
@@ -152,13 +152,6 @@ class Cluster:
         """Let the application behind a lease accept connections, or end."""
         for gateway in self.gateways.values():
             (gateway.listen if listens else gateway.stop_listening)(str(lease.target_ip), lease.port)
-
-
-def _behind(listing: QueueListing, earlier: QueueListing) -> QueueListing:
-    """Return a listing that has not heard of some beginnings and ends; slurmctld takes no start back, though."""
-    now = {row.slurm_id: row for row in listing.rows}
-    rows = (now.get(row.slurm_id, row) if row.stage is Stage.WAITING else row for row in earlier.rows)
-    return QueueListing(listing.asked, tuple(rows))
 
 
 def at_once(asked: Coroutine[None, None, T]) -> T:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from reconciler.errors import ReconcilerError, Unreachable
+from reconciler.errors import Conflict, ReconcilerError, Unreachable
 from reconciler.store import limits
-from reconciler.store.kv import Batch, Entry, EtcdLease, Guard, Listing, Revision, Write
+from reconciler.store.kv import Batch, Entry, EtcdLease, Guard, Listing, Revision, SameLife, Write
 from tests.fakes.memory_state import MemoryState, mod_revision
 from tests.simulation.gate import Gate, Route
 from tests.simulation.kernel import Kernel
@@ -59,6 +59,8 @@ class EtcdServer:
         """Told of each transaction whose guards hold, while everything is still as it was."""
         self.looked: dict[tuple[str, str], float] = {}
         """When each process last read each key afresh."""
+        self.refused = 0
+        """Transactions of controllers that no longer led."""
         self.commits = 0
         """Transactions of controllers that changed something."""
         self._kernel = kernel
@@ -79,6 +81,7 @@ class EtcdServer:
         """Apply a transaction of a controller, or of somebody else (None)."""
         self._up(None)
         self.end_leases()
+        self._refuse_the_deposed(guards)
         self.state.commit(guards, ())
         self.before_commit(process, writes)
         revision = self.state.commit(guards, writes)
@@ -88,6 +91,15 @@ class EtcdServer:
             self.commits += 1
         self._spread()
         return revision
+
+    def _refuse_the_deposed(self, guards: Sequence[Guard]) -> None:
+        """Count what is refused because its writer no longer leads."""
+        fences = [guard for guard in guards if isinstance(guard, SameLife)]
+        try:
+            self.state.commit(fences, ())
+        except Conflict:
+            self.refused += 1
+            raise
 
     def grant(self, ttl_s: int) -> EtcdLease:
         """Return a new lease, which ends when it is not renewed."""

@@ -47,7 +47,6 @@ class Gate:
     calls: int = 0
     effects: dict[str, int] = field(default_factory=dict)
     """How often each kind of call had its effect, by name."""
-    _on_call: Callable[[int, Process], Fault | None] | None = None
 
     async def call(self, process: Process, route: Route, effect: Callable[[], T]) -> T:
         """Return the effect's result, or raise its error; `Unreachable` when nobody can tell what became of it."""
@@ -89,7 +88,7 @@ class _Passage(Generic[T]):
         """Have the effect, unless the question was lost; then send the answer back, unless that is lost."""
         chance, kernel = self.gate.kernel.chance, self.gate.kernel
         lost = self.fault is Fault.QUESTION_LOST or (self.fault is Fault.HANG and chance.random() < 0.5)
-        outcome = None if lost else self._have_effect()
+        outcome = Unreachable("the question was lost") if lost else self._have_effect()
         match self.fault:
             case Fault.CRASH_AFTER:
                 self.process.crash()
@@ -100,7 +99,7 @@ class _Passage(Generic[T]):
             case _:
                 kernel.after(self.route.way_s * chance.uniform(0.5, 1.5), lambda: self._deliver(outcome))
 
-    def _have_effect(self) -> object:
+    def _have_effect(self) -> T | ReconcilerError:
         name = self.route.name
         try:
             result = self.effect()
@@ -112,7 +111,7 @@ class _Passage(Generic[T]):
     def _fail(self) -> None:
         self._deliver(Unreachable(f"{self.route.name}: no answer in time"))
 
-    def _deliver(self, outcome: object) -> None:
+    def _deliver(self, outcome: T | ReconcilerError) -> None:
         if not self.process.alive or self.answer.done():
             return
         if isinstance(outcome, ReconcilerError):

@@ -2,8 +2,8 @@
 
 import asyncio
 from asyncio import events
+from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 
 class _NothingToWaitFor:
@@ -19,13 +19,19 @@ class _NothingToWaitFor:
 class ProcessLoop(asyncio.BaseEventLoop):
     """Runs one process's tasks only while it is stepped: not stepping is a SIGSTOP, never again stepping a SIGKILL.
 
-    asyncio's own loop needs these four methods of whoever extends it; all else is the standard library's.
+    asyncio's own loop needs a selector and two methods of whoever extends it; all else is the standard library's, such
+    as the three names declared here, which typeshed hides.
     """
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+    _run_once: Callable[[], None]
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
         self._selector = _NothingToWaitFor()
+        self.set_exception_handler(lambda _loop, _context: None)  # who dies says nothing
 
     def time(self) -> float:
         """Return the simulation's time."""
@@ -39,17 +45,15 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def due(self) -> float | None:
         """Return when there is something to do; None: never, unless somebody calls in."""
-        inside: Any = self  # typeshed hides what every asyncio loop is made of
-        if inside._ready:
+        if self._ready:
             return self.time()
-        return inside._scheduled[0].when() if inside._scheduled else None
+        return self._scheduled[0].when() if self._scheduled else None
 
     def step(self) -> None:
         """Run what is due, once round."""
-        inside: Any = self
         events._set_running_loop(self)
         try:
-            inside._run_once()
+            self._run_once()
         finally:
             events._set_running_loop(None)
 
@@ -60,4 +64,6 @@ class ProcessLoop(asyncio.BaseEventLoop):
             if main.done():
                 break
             self.step()
+        if main.done() and not main.cancelled():
+            main.exception()  # looked at, so that asyncio does not complain
         self.close()

@@ -30,6 +30,8 @@ class Summary:
     passes: int = 0
     processes: int = 0
     wishes: int = 0
+    refused: int = 0
+    """Writes of deposed leaders, refused by the fence; one that is accepted is a failure."""
     virtual_s: float = 0.0
     faults: Counter[Fault] = field(default_factory=Counter)
 
@@ -41,6 +43,7 @@ class Summary:
         self.passes += passes
         self.processes += simulation.started
         self.wishes += simulation.portal.created
+        self.refused += simulation.etcd.refused
         self.virtual_s += simulation.kernel.now
         self.faults += simulation.chaos.struck
 
@@ -50,7 +53,8 @@ class Summary:
         return (
             f"{self.schedules} schedules, {self.virtual_s / 3600:.1f} virtual hours, {self.wishes} wishes, "
             f"{self.processes} controller processes, {self.passes} passes over jobs, {self.calls} calls, "
-            f"{self.steps} steps, {self.faults.total()} faults:{kinds}"
+            f"{self.steps} steps, {self.refused} writes of deposed leaders refused, "
+            f"{self.faults.total()} faults:{kinds}"
         )
 
 
@@ -60,7 +64,7 @@ class Broken(AssertionError):
 
 @dataclass
 class Listener:
-    """Hears the controllers' log: counts passes, keeps warnings, and takes a broken pass for a failure."""
+    """Hears the controllers' log: counts passes, keeps warnings for the trace, notices a broken pass."""
 
     trace: Trace | None = None
     passes: int = 0

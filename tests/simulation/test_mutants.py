@@ -9,15 +9,16 @@ from tests.simulation.schedules import Found, Summary, run_schedule
 SCHEDULES = 60
 
 
+def search(site: Config, mutant: Mutant, summary: Summary) -> None:
+    """Run schedules until one finds something."""
+    for seed in range(SCHEDULES):
+        run_schedule(seed, site, summary, mutant.stressed)
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.plant.__name__)
 def test_a_planted_bug_is_found(mutant: Mutant, site: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.plant(monkeypatch)
     summary = Summary()
-
-    def search() -> None:
-        for seed in range(SCHEDULES):
-            run_schedule(seed, site, summary, mutant.stressed)
-
     with pytest.raises(Found) as found:
-        search()
-    print(f"{mutant.plant.__name__}: schedule {summary.schedules}: {str(found.value).splitlines()[0]}")  # noqa: T201
+        search(site, mutant, summary)
+    print(f"\n{mutant.plant.__name__}: schedule {summary.schedules}: {str(found.value).splitlines()[0]}")  # noqa: T201
