@@ -27,6 +27,10 @@ ANSWER_WITHIN_S = 20.0
 NONCES = web.AppKey("nonces", Nonces)
 
 
+class _NotYet(Exception):
+    """Whether this run may ask is not known yet; it should ask again."""
+
+
 async def ask_for_ports(request: web.Request) -> web.Response:
     """``POST /keyhole/v1/jobs/<id>/forwards``: the same request again gets the same answer."""
     desk = request.app[DESK]
@@ -36,11 +40,11 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     parse(raw)
     asked = require(PortsRequest, raw)
     _require_allowed(desk, asked)
-    forward = await _record(desk, job, asked)
     try:
+        forward = await _record(desk, job, asked)
         async with asyncio.timeout(ANSWER_WITHIN_S):
             report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
-    except TimeoutError:
+    except (TimeoutError, _NotYet):
         return web.json_response({"detail": "The ports are not open yet."}, status=202, headers={"Retry-After": "1"})
     return web.json_response(schemas.ports(report.services))
 
@@ -104,7 +108,10 @@ async def _require_successor(desk: Desk, known: ForwardRequest, forward: Forward
         follows = forward.restarts > known.restarts
     else:
         report = await wishes.report(desk, JobId(forward.job))
-        follows = report is not None and report.slurm is not None and report.slurm.job_id == forward.slurm_job_id
+        recorded = report.slurm.job_id if report is not None and report.slurm is not None else None
+        if recorded is None:
+            raise _NotYet  # the answer of its sbatch is outstanding; a plain no would end a job that has just started
+        follows = recorded == forward.slurm_job_id
     if not follows:
         raise Problem("request-changed", "This job asked for other ports, or on other nodes, before.")
 

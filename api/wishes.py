@@ -47,7 +47,8 @@ async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
     if entry is None:
         return None
     wish = decode(Wish, entry)
-    if wish.spec != asked.spec or wish.deleted is not None:
+    as_asked = wish.spec.model_copy(update={"paused": asked.spec.paused})  # a pause since then is no other wish
+    if as_asked != asked.spec or wish.deleted is not None:
         raise Problem("id-taken", f"The id {asked.id} belongs to another job, or to one that was deleted.")
     return wish
 

@@ -13,7 +13,7 @@ import structlog
 from reconciler import app, logs
 from reconciler.actuators.hands import reaching
 from reconciler.config import Config, load, read_secret, require_private
-from reconciler.errors import ConfigError, Retryable
+from reconciler.errors import ConfigError, ReconcilerError, Retryable, Terminal
 from reconciler.model.base import JobId
 from reconciler.store.configured import etcd_settings
 from reconciler.store.etcd import EtcdStore
@@ -72,7 +72,7 @@ async def _preview(config: Config, secret: bytes, settings: EtcdSettings, job: s
     try:
         async with EtcdStore.connect(settings) as store:
             found = await app.preview(config, store, _reach(config, secret), JobId(job) if job != ALL else None)
-    except Retryable as error:
+    except (Retryable, Terminal) as error:
         print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - an answer to whoever asked
         return 1
     for each in found:
@@ -95,8 +95,13 @@ async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
     try:
         async with EtcdStore.connect(settings) as store:
             await app.run(config, secret, store, _reach(config, secret), stop)
+    except ConfigError as error:
+        print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - said to whoever starts it
+        return EXIT_CONFIG
     except ExceptionGroup as group:
-        log.error("controller_broken", errors=[f"{type(error).__name__}: {error}" for error in group.exceptions])
+        known = all(isinstance(error, ReconcilerError) for error in group.exceptions)
+        errors = [f"{type(error).__name__}: {error}" for error in group.exceptions]
+        log.error("controller_broken", errors=errors, exc_info=None if known else group)
         return 1
     return 0
 

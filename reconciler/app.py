@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -22,7 +22,7 @@ from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
 from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.nodes import NodeController
-from reconciler.controllers.orphans import OrphanController
+from reconciler.controllers.orphans import MassHold, OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
 from reconciler.controllers.preview import Preview, Previewer
 from reconciler.controllers.queues import EVERYTHING, Queues
@@ -43,6 +43,9 @@ from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
+ACT_SHARE = 0.75
+"""One action may take this share of a pass: the rest is for saying what stood in its way."""
+
 SETTLE_SLACK_S = 12.0
 """Beyond the limits of the ssh call and of sbatch itself: its SIGKILL comes 2 s late, and slurmctld may take
 its MessageTimeout (10 s by default) to work off what it took in (seconds)."""
@@ -62,7 +65,7 @@ class Controller:
     """One controller process: what it knows, what waits to be done, and whom it does it with."""
 
     config: Config
-    server_secret: bytes
+    server_secret: bytes = field(repr=False)
     store: KeyValueStore
     queues: Queues
     world: World
@@ -85,8 +88,9 @@ class Controller:
         listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
-        orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings)
-        leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, utc_now)
+        hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
+        orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings, hold)
+        leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, hold, utc_now)
         users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
         nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)
         resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
@@ -175,10 +179,14 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
     informer = Informer(store, world.keys.everything, world.changed)
     election = Election(store, world.keys.leader, config.reconciler.leader_ttl_s)
 
+    usable: dict[str, bool] = {}
+
     def changed(health: NodeHealth) -> None:
         log.info("node_changed", node=health.name, healthy=health.healthy, reason=health.reason)
         queues.nodes.add(health.name)
-        queues.resyncs.add(EVERYTHING)
+        if health.healthy and not usable.get(health.name, True):
+            queues.resyncs.add(EVERYTHING)  # what waited for this node need not wait for its backoff
+        usable[health.name] = health.healthy
 
     async with reach(changed, election.require) as hands:
         try:
@@ -236,6 +244,7 @@ def _limits(config: Config) -> Limits:
     return Limits(
         submit_s=config.ssh.command_timeout_s,
         settle_s=config.ssh.command_timeout_s + config.slurm.command_timeout_s + SETTLE_SLACK_S,
+        act_s=config.reconciler.pass_timeout_s * ACT_SHARE,
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,

@@ -1,6 +1,6 @@
 """One remote command and what came of it: words in, words out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,7 +8,8 @@ class Command:
     """An argument list for a node; it is quoted in one place, where it is sent."""
 
     argv: tuple[str, ...]
-    stdin: str = ""
+    stdin: str = field(default="", repr=False)
+    """May hold a job's token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class HealthRecord:
     def __init__(self, name: str, now: Callable[[], datetime], on_change: Callable[[NodeHealth], None] | None) -> None:
         self._now = now
         self._on_change = on_change
-        self.current = NodeHealth(name=name, healthy=True, reason="", since=now())
+        self.current = NodeHealth(name=name, healthy=True, reason="", since=now(), asked=False)
 
     def good(self) -> None:
         """Note that the node answered."""
@@ -28,7 +28,7 @@ class HealthRecord:
 
     def _note(self, *, healthy: bool, reason: str) -> None:
         before = self.current
-        if (before.healthy, before.reason) == (healthy, reason):
+        if before.asked and (before.healthy, before.reason) == (healthy, reason):
             return
         since = before.since if before.healthy == healthy else self._now()
         self.current = NodeHealth(name=before.name, healthy=healthy, reason=reason, since=since)

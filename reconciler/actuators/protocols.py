@@ -20,6 +20,8 @@ class NodeHealth:
     """One sentence about what failed; empty while it is healthy."""
     since: datetime
     """When ``healthy`` last changed."""
+    asked: bool = True
+    """Whether any command was tried yet; before that ``healthy`` is a hope."""
 
 
 Backend = Literal["nft", "legacy"]
@@ -128,8 +130,8 @@ class Forwarder(Protocol):
             Retryable: the gateway could not look.
         """
 
-    async def listening(self, port: int, ips: Sequence[str]) -> tuple[str, ...]:
-        """Return where something listens on this port already: ``gateway`` (itself) or members of ``ips``.
+    async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:
+        """Return for each port where something listens on it already: ``gateway`` (itself) or members of ``ips``.
 
         Raises:
             Retryable: the gateway could not look.

@@ -104,17 +104,21 @@ class _Pass:
         self._seen = seen
         self._report = seen.report
         self._submission: Submission | None = None
+        self._submit_until = 0.0
         stored = controller.world.reports.get(job)
         self._report_revision = stored.mod_revision if stored is not None else Revision(0)
 
     async def carry_out(self, decision: Decision) -> None:
         """Write the report, then act in order; what stands in the way is said in the report and tried again."""
-        if any(isinstance(action, Submit) for action in decision.actions) and not await self._prepare():
-            return None
-        await self._write(decision.report)
+        report = decision.report
+        if any(isinstance(action, Submit) for action in decision.actions):
+            if not await self._prepare():
+                return None
+            report = self._intended_now(report)
+        await self._write(report)
         for action in decision.actions:
             try:
-                await self._act(action)
+                await self._bounded(action)
             except Conflict:
                 raise
             except Retryable as error:
@@ -127,6 +131,22 @@ class _Pass:
                 raise Stuck(f"{type(action).__name__}: {error}") from error
         await self._say_what_hinders(decision.hindrance)
         return None
+
+    async def _bounded(self, action: Action) -> None:
+        """Act within a limit that is shorter than the pass's, so that what took too long can still be said."""
+        try:
+            async with asyncio.timeout(self._c.limits.act_s):
+                await self._act(action)
+        except TimeoutError as error:
+            raise Unreachable(f"{type(action).__name__} took longer than {self._c.limits.act_s:.0f} s") from error
+
+    def _intended_now(self, report: Report) -> Report:
+        """Stamp the intent after everything slow that comes before sbatch: its settling time counts from here."""
+        self._submit_until = asyncio.get_running_loop().time() + self._c.limits.submit_s
+        if report.slurm is None:
+            return report
+        record = report.slurm.model_copy(update={"intended": self._c.now()})
+        return report.model_copy(update={"slurm": record})
 
     async def _say_what_hinders(self, hindrance: Hindrance | None) -> None:
         if self._report is None:
@@ -214,7 +234,7 @@ class _Pass:
         assert self._submission is not None  # noqa: S101 - `_prepare` made it
         submission = replace(self._submission, attempt=attempt)
         try:
-            async with asyncio.timeout(self._c.limits.submit_s):
+            async with asyncio.timeout_at(self._submit_until):
                 slurm_id = await self._c.slurm.submit(submission)
         except TimeoutError as error:
             raise Unreachable(f"sbatch did not answer within {self._c.limits.submit_s:.0f} s") from error

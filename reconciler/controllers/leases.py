@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.model.base import GatewayName, JobId
@@ -30,6 +31,7 @@ class LeaseController:
     sight: Sight
     store: KeyValueStore
     quarantine_s: float
+    hold: MassHold
     now: Callable[[], datetime]
 
     async def reconcile(self, name: str) -> float | None:
@@ -58,7 +60,7 @@ class LeaseController:
         if lease.job in self.world.wishes.names():
             return
         wish_key = self.world.keys.wish(JobId(lease.job))
-        if await self.store.get(wish_key) is not None:
+        if await self.store.get(wish_key) is not None or self.hold.holds():
             return
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         released = released_at(lease, self.now(), self.quarantine_s)

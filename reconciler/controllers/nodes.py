@@ -27,12 +27,13 @@ class NodeController:
     async def reconcile(self, name: str) -> None:
         """Write the node's report if it says something new."""
         gateway = self.gateways.get(GatewayName(name))
-        if gateway is not None:
-            rules = len(self.sight.in_force.get(GatewayName(name), frozenset()))
+        if gateway is not None and gateway.health.asked:
+            in_force = self.sight.in_force.get(GatewayName(name))
+            rules = len(in_force) if in_force is not None else None
             key = self.world.keys.gateway(GatewayName(name))
             return await self._write(key, self.world.gateways, _report(gateway.health, rules, gateway.backend))
         health = next((node for node in self.slurm.nodes if node.name == name), None)
-        if health is not None:
+        if health is not None and health.asked:
             await self._write(self.world.keys.command_node(name), self.world.command_nodes, _report(health, None, None))
         return None
 
@@ -42,6 +43,8 @@ class NodeController:
             report = report.model_copy(update={"since": stored.value.since})  # a restart of ours is no news of theirs
         if stored is not None and report.backend is None:
             report = report.model_copy(update={"backend": stored.value.backend})  # not looked at yet
+        if stored is not None and report.rules is None:
+            report = report.model_copy(update={"rules": stored.value.rules})
         if stored is None or stored.value != report:
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
 

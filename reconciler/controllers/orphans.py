@@ -18,6 +18,36 @@ STEP_S = 5.0
 """Look again this soon at what is left of a job that nobody wishes (seconds)."""
 
 
+HELD_S = 30.0
+"""Look again this soon while a mass of orphans is held back (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MassHold:
+    """Holds back all collecting while so much has lost its wish at once that the wishes are to be doubted (I12).
+
+    An empty or restored etcd, a wrong prefix, a slip with ``etcdctl del --prefix``: a fresh read agrees with each of
+    them, and looking again shows the same. So nothing is believed by itself: an operator restores the wishes, or
+    raises ``reconciler.doubt-at-least`` and starts the controller anew.
+    """
+
+    world: World
+    sight: Sight
+    share: float
+    at_least: int
+
+    def holds(self) -> bool:
+        """Return whether the orphans there are now are too many to be true; says so in the log."""
+        rows = self.sight.listing.rows if self.sight.listing is not None else ()
+        living = {str(row.mark.job) for row in rows if is_alive(row)}
+        living |= {lease.job for _, lease in self.world.leases.items() if not lease.released}
+        orphans = living - self.world.wishes.names()
+        if len(orphans) < self.at_least or len(orphans) <= self.share * len(living):
+            return False
+        log.error("mass_orphans_held", orphans=len(orphans), of=len(living), example=min(orphans))
+        return True
+
+
 @dataclass
 class OrphanController:
     """Collects Slurm jobs, reports and requests for ports that have no wish; leases are the lease controller's."""
@@ -27,6 +57,7 @@ class OrphanController:
     store: KeyValueStore
     slurm: BatchSystem
     sightings: int
+    hold: MassHold
 
     async def reconcile(self, job: JobId) -> float | None:
         """Take the next step in collecting what is left of one job; return when to look again, None: nothing left."""
@@ -37,6 +68,8 @@ class OrphanController:
             return STEP_S
         if await self.store.get(self.world.keys.wish(job)) is not None:
             return None  # the copy is behind; the wish's own pass comes by itself
+        if self.hold.holds():
+            return HELD_S
         for row in alive:
             await self.slurm.cancel(row)
             log.warning("orphan_job_cancelled", job=job, slurm_id=row.slurm_id, user=row.user)

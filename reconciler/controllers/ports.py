@@ -2,11 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
+from itertools import islice
 from typing import NamedTuple
 
 import structlog
@@ -82,11 +83,9 @@ class Ports:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        taken = set(self._taken(name))
+        ports = await self._free_ports(gateway, tuple(addresses.values()), len(wanted.indices))
         writes = []
-        for index in wanted.indices:
-            port = await self._free_port(gateway, taken, tuple(addresses.values()))
-            taken.add(port)
+        for index, port in zip(wanted.indices, ports, strict=True):
             lease = Lease.model_validate(
                 {
                     "job": seen.wish.id,
@@ -130,15 +129,21 @@ class Ports:
         names = (name for name in self.world.leases.names() if name.startswith(prefix))
         return frozenset(int(port) for port in (name.removeprefix(prefix) for name in names) if port.isdigit())
 
-    async def _free_port(self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...]) -> int:
-        """Return a port without a lease on which nothing listens, on the gateway and on every node of the job."""
+    async def _free_ports(self, gateway: Forwarder, ips: tuple[str, ...], count: int) -> list[int]:
+        """Return ports without a lease on which nothing listens, on the gateway and on every node of the job."""
         chance = None if self.settings.static else self.chance
-        for port in candidates(taken, self.settings.ports, chance):
-            listening = await gateway.listening(port, ips)
-            if not listening:
-                return port
-            log.warning("port_occupied", gateway=gateway.name, port=port, listening=listening)
-        raise RangeFull(f"no port of {self.settings.ports.first}-{self.settings.ports.last} is free on {gateway.name}")
+        offered = iter(candidates(self._taken(gateway.name), self.settings.ports, chance))
+        free: list[int] = []
+        while batch := list(islice(offered, count - len(free))):
+            occupied = await gateway.listening(batch, ips)
+            free += [port for port in batch if not occupied[port]]
+            for port in batch:
+                if occupied[port]:
+                    log.warning("port_occupied", gateway=gateway.name, port=port, listening=occupied[port])
+        if len(free) == count:
+            return free
+        first, last = self.settings.ports.first, self.settings.ports.last
+        raise RangeFull(f"no {count} ports of {first}-{last} are free on {gateway.name}")
 
     async def release(self, leases: tuple[Lease, ...]) -> Revision:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""

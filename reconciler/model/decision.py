@@ -57,6 +57,8 @@ class Limits:
     """An sbatch is begun this long after its intent was written, or not at all."""
     settle_s: float
     """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
+    act_s: float
+    """One action; shorter than a pass."""
     lost_after_listings: int
     lost_after_s: float
     keep_finished_s: float

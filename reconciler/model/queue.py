@@ -1,6 +1,6 @@
 """What one look at Slurm shows: the jobs that carry our mark, in one complete listing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
@@ -68,7 +68,8 @@ class Submission:
     job: JobId
     attempt: int
     user: str
-    script: str
+    script: str = field(repr=False)
+    """Holds the job's token."""
     options: tuple[str, ...]
     """Further options, such as ``--partition=visu``; built by us, never text from a user."""
 

@@ -111,11 +111,14 @@ def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decisio
     if view.surplus:
         report = status.report(seen, view, Phase.PENDING, now)
         return Decision("SurplusJobs", report, _cancel(view.surplus), STEP_S)
+    release = _release(seen)
+    if release:
+        return Decision("ClosingPorts", status.report(seen, view, Phase.PENDING, now), release, STEP_S)
     if not seen.reachable:
         return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S, SILENT)
     intent = SlurmRecord(attempt=attempt, intended=now)
     report = status.report(seen, SlurmView(Standing.UNSETTLED, intent), Phase.PENDING, now)
-    return Decision("JobMissing", report, (*_release(seen), Submit(attempt)), STEP_S)
+    return Decision("JobMissing", report, (Submit(attempt),), STEP_S)
 
 
 def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:

@@ -1,6 +1,6 @@
 """A gateway in memory, with the actuator's methods; what listens where is part of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -93,12 +93,16 @@ class FakeGateway:
             raise Terminal(f"the gateway knows no host {host}")
         return self.hosts.get(host, host)
 
-    async def listening(self, port: int, ips: Sequence[str]) -> tuple[str, ...]:
-        """Return where the port is taken."""
+    async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:
+        """Return where each port is taken."""
         self.probes += 1
         self._answer()
-        itself = ("gateway",) if port in self._occupied else ()
-        return (*itself, *(ip for ip in ips if Target(ip, port) in self._listening))
+        return {port: tuple(self._places(port, ips)) for port in ports}
+
+    def _places(self, port: int, ips: Sequence[str]) -> Iterator[str]:
+        if port in self._occupied:
+            yield "gateway"
+        yield from (ip for ip in ips if Target(ip, port) in self._listening)
 
     # The world
 

@@ -232,9 +232,8 @@ async def test_probes_tell_who_listens_and_who_does_not(network: Network, gatewa
     network.echo("g", GATEWAY_INSIDE[NODE_1], 50100)
     answers = await gateway.probe([Target(NODE_1, PORT), Target(NODE_2, PORT)])
     assert answers == {Target(NODE_1, PORT): True, Target(NODE_2, PORT): False}
-    assert await gateway.listening(PORT, [NODE_1, NODE_2]) == (NODE_1,)
-    assert await gateway.listening(50100, [NODE_2]) == ("gateway",)
-    assert await gateway.listening(50101, [NODE_1, NODE_2]) == ()
+    assert await gateway.listening([PORT], [NODE_1, NODE_2]) == {PORT: (NODE_1,)}
+    assert await gateway.listening([50100, 50101], [NODE_1, NODE_2]) == {50100: ("gateway",), 50101: ()}
 
 
 async def test_a_name_is_resolved_or_known_not_to_exist(gateway: Gateway) -> None:

@@ -54,8 +54,8 @@ class Cluster:
     suffix: str
     before_change: Callable[[GatewayName, frozenset[Route], frozenset[Route], float], None] = lambda *_: None
     """Told of each change of rules by a controller: gateway, routes opened, routes closed, when it was sent."""
-    before_cancel: Callable[[FakeJob, float], None] = lambda *_: None
-    """Told of each Slurm job that a controller's scancel ends, and when that was sent."""
+    before_cancel: Callable[[FakeJob, float, str], None] = lambda *_: None
+    """Told of each Slurm job that a controller's scancel ends, when that was sent and by whom."""
     paused: bool = False
     """slurmctld takes requests in and works none off."""
     mutations: int = 0
@@ -85,15 +85,15 @@ class Cluster:
         self.kernel.say(f"        Slurm job {slurm_id} of {submission.job}, attempt {submission.attempt}")
         return slurm_id
 
-    def cancel(self, row: QueueRow, sent: float) -> None:
+    def cancel(self, row: QueueRow, sent: float, by: str) -> None:
         """Cancel a job."""
-        self._take_in(lambda: self._cancel(row, sent))
-        self._cancel(row, sent)
+        self._take_in(lambda: self._cancel(row, sent, by))
+        self._cancel(row, sent, by)
 
-    def _cancel(self, row: QueueRow, sent: float) -> None:
+    def _cancel(self, row: QueueRow, sent: float, by: str) -> None:
         for job in self.slurm.jobs:
             if job.slurm_id == row.slurm_id and job.mark == row.mark and job.stage in {Stage.WAITING, Stage.ACTIVE}:
-                self.before_cancel(job, sent)
+                self.before_cancel(job, sent, by)
         at_once(self.slurm.cancel(row))
         self.mutations += 1
         self.kernel.say(f"        scancel {row.slurm_id} of {row.mark.job}")

@@ -57,6 +57,8 @@ class EtcdServer:
         self.down = False
         self.before_commit: Committed = lambda _process, _writes: None
         """Told of each transaction whose guards hold, while everything is still as it was."""
+        self.looked: dict[tuple[str, str], float] = {}
+        """When each process last read each key afresh."""
         self.commits = 0
         """Transactions of controllers that changed something."""
         self._kernel = kernel
@@ -64,8 +66,9 @@ class EtcdServer:
         self._silent_until = 0.0
         self._compacted = Revision(0)
 
-    def get(self, key: str) -> Entry | None:
-        """Return the key."""
+    def get(self, process: Process, key: str) -> Entry | None:
+        """Return the key, and remember that this process has looked."""
+        self.looked[process.name, key] = self._kernel.now
         return self._up(self.state.get(key))
 
     def list(self, prefix: str) -> Listing:
@@ -179,7 +182,7 @@ class EtcdClient:
 
     async def get(self, key: str) -> Entry | None:
         """Return the key, or None."""
-        return await self._gate.call(self._process, READ, lambda: self._server.get(key))
+        return await self._gate.call(self._process, READ, lambda: self._server.get(self._process, key))
 
     async def list(self, prefix: str) -> Listing:
         """Return all keys below the prefix."""

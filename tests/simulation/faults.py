@@ -52,6 +52,8 @@ class Chaos:
     active: bool = True
     excluded: frozenset[Fault] = frozenset()
     """Faults that this schedule must not have."""
+    stressed: frozenset[Fault] = frozenset()
+    """Faults that strike ten times as often as usual."""
     _rates: dict[Fault, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,8 @@ class Chaos:
 
     def strikes(self, fault: Fault, usual: float) -> bool:
         """Return whether the fault strikes now, and count it; `usual` is its probability at the common rate."""
-        if not self.active or fault in self.excluded or self.chance.random() >= usual * self._rates[fault]:
+        rate = 10.0 if fault in self.stressed else self._rates[fault]
+        if not self.active or fault in self.excluded or self.chance.random() >= usual * rate:
             return False
         self.struck[fault] += 1
         return True

@@ -70,7 +70,7 @@ class SlurmHand:
         """Run scancel."""
         self._require()
         sent = self._cluster.kernel.now
-        await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent))
+        await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent, self._process.name))
 
     async def account(self, name: str) -> Account | None:
         """Look a user up."""
@@ -132,9 +132,9 @@ class GatewayHand:
         """Return a host's address."""
         return await self._ask(PROBE, lambda: at_once(self._world.resolve(host)))
 
-    async def listening(self, port: int, ips: Sequence[str]) -> tuple[str, ...]:
+    async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:
         """Return where the port is taken."""
-        return await self._ask(PROBE, lambda: at_once(self._world.listening(port, ips)))
+        return await self._ask(PROBE, lambda: at_once(self._world.listening(ports, ips)))
 
     async def _ask(self, route: Route, effect: Callable[[], T]) -> T:
         named = Route(f"{self.name}:{route.name}", route.way_s, route.limit_s, route.fateful)

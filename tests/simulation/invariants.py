@@ -135,14 +135,14 @@ class Invariants:
             if (gateway, route) not in self.open and self.shut.get((gateway, route), 0.0) < sent - BEHIND_S:
                 raise Violated(f"I4: {gateway} opened {route} without a lease")
 
-    def before_cancel(self, job: FakeJob, sent: float) -> None:
-        """Nobody's job is cancelled while a wish for it stands and its report names it."""
-        assert job.mark is not None
-        wish = JobId(job.mark.job)
+    def before_cancel(self, job: FakeJob, sent: float, by: str) -> None:
+        """Nobody's job is cancelled while a wish for it stands and its report names it, unless that was just looked at."""
+        wish = JobId(job.mark.job) if job.mark is not None else JobId("")
         report = self.books.report(wish)
         if report is None or report.slurm is None or report.is_over or report.slurm.job_id != job.slurm_id:
             return
-        if self.wished.get(wish, sent) < sent - BEHIND_S:
+        looked = self.books.etcd.looked.get((by, self.books.keys.wish(wish)), -BEHIND_S)
+        if self.wished.get(wish, sent) < sent and looked < sent - BEHIND_S:
             raise Violated(f"I4: Slurm job {job.slurm_id} was cancelled, and {wish} is wished")
 
 

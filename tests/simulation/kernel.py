@@ -10,6 +10,9 @@ from hashlib import sha256
 from tests.simulation.loop import ProcessLoop
 from tests.unit.plan.make import at
 
+STEPS_AT_ONCE = 20_000
+"""More steps than this without time passing are a loop that waits for nothing."""
+
 TOLD = 60
 """Lines of the trace that a failure shows."""
 
@@ -32,6 +35,10 @@ class Trace:
         return self._digest.hexdigest()
 
 
+class Livelock(AssertionError):
+    """Something goes round without waiting."""
+
+
 class Kernel:
     """Virtual time. Steps of the world are callbacks; steps of processes are turns of their loops."""
 
@@ -46,6 +53,7 @@ class Kernel:
         self._wall_offset_s = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
+        self._at_once = 0
 
     def time(self) -> float:
         """Return the seconds since the beginning: what no clock adjustment touches."""
@@ -72,8 +80,11 @@ class Kernel:
         """Let time pass; raises what an invariant raises, at the step that broke it."""
         end = self.now + for_s
         while (step := self._next()) is not None and step[0] <= end:
+            self._at_once = self._at_once + 1 if step[0] <= self.now else 0
             self.now = max(self.now, step[0])
             self.steps += 1
+            if self._at_once > STEPS_AT_ONCE:
+                raise Livelock(f"{STEPS_AT_ONCE} steps at {self.now:.3f} s")
             step[1]()
             self.after_step()
         self.now = end

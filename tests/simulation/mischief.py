@@ -111,7 +111,7 @@ class Mischief:
         self.kernel.after(self.kernel.chance.uniform(1.0, 90.0), self.cluster.resume)
 
     def _hide(self) -> None:
-        for job in self._some(*Stage):
+        for job in self._some(Stage.WAITING, Stage.ACTIVE):
             self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
 
     def _stale(self) -> None:

@@ -60,11 +60,11 @@ class Portal:
     books: Books
     created: int = 0
 
-    def wish(self) -> JobId:
-        """Wish for one more job."""
+    def wish(self, users: tuple[str, ...] = ("alice", "alice", "bob", "nobody-here")) -> JobId:
+        """Wish for one more job, of one of these users."""
         self.created += 1
         job, chance = JobId(f"job{self.created:05d}"), self.kernel.chance
-        user, after = chance.choice(("alice", "alice", "bob", "nobody-here")), chance.choice(("requeue", "end"))
+        user, after = chance.choice(users), chance.choice(("requeue", "end"))
         spec = JobSpec.model_validate(
             {"user": user, "template": TEMPLATE, "variables": {"page_title": "x"}, "on_node_failure": after}
         )

@@ -43,11 +43,11 @@ WITHOUT_SINGLETON = frozenset(
 class Simulation:
     """One world and the processes in it."""
 
-    def __init__(self, seed: int, config: Config) -> None:
+    def __init__(self, seed: int, config: Config, stressed: frozenset[Fault] = frozenset()) -> None:
         self.seed = seed
         self.config = config
         self.kernel = kernel = Kernel(seed)
-        self.chaos = Chaos(kernel.chance)
+        self.chaos = Chaos(kernel.chance, stressed=stressed)
         self.etcd = EtcdServer(kernel)
         names = [GatewayName(node.name) for node in config.gateway_nodes]
         self.cluster = Cluster(kernel, names, config.forwarding_hostname_suffix)

@@ -1,6 +1,6 @@
 """Act on one gateway over ssh: read back, change, read back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -26,6 +26,12 @@ log = structlog.get_logger()
 
 class BackendChanged(Retryable):
     """The gateway's iptables is of another kind than at first contact: what its tables show is half of the truth."""
+
+
+def _places(answers: Mapping[Target, bool], port: int, own: Sequence[str], ips: Sequence[str]) -> Iterator[str]:
+    if any(answers[Target(ip, port)] for ip in own):
+        yield "gateway"
+    yield from (ip for ip in ips if answers[Target(ip, port)])
 
 
 class Runner(Protocol):
@@ -136,12 +142,11 @@ class Gateway:
         """Return the IPv4 address of a host, as the gateway resolves it."""
         return scripts.resolved(await self._run(scripts.resolve(host)), host)
 
-    async def listening(self, port: int, ips: Sequence[str]) -> tuple[str, ...]:
-        """Return where something listens on this port already: ``gateway`` (itself) or members of ``ips``."""
-        own = {Target("127.0.0.1", port), Target(self._settings.internal_ip, port)}
-        answers = await self.probe(list(dict.fromkeys([*sorted(own), *(Target(ip, port) for ip in ips)])))
-        itself = ("gateway",) if any(answers[target] for target in own) else ()
-        return (*itself, *(ip for ip in ips if answers[Target(ip, port)]))
+    async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:
+        """Return for each port where something listens on it already: ``gateway`` (itself) or members of ``ips``."""
+        own = ("127.0.0.1", self._settings.internal_ip)
+        answers = await self.probe([Target(ip, port) for port in ports for ip in dict.fromkeys((*own, *ips))])
+        return {port: tuple(_places(answers, port, own, ips)) for port in ports}
 
     async def _look(self) -> Seen:
         backend, filter_rules, nat_rules = scripts.tables(await self._run(scripts.read()))

@@ -151,7 +151,7 @@ async def test_looks_fail_over_and_stay_with_the_node_that_answered() -> None:
     first.broken.clear()
     await slurm.listing()
     assert (first.count("squeue"), second.count("squeue")) == (1, 2)
-    assert [(health.name, health.healthy) for health in changes] == [("command-1", False)]
+    assert [(health.name, health.healthy) for health in changes] == [("command-1", False), ("command-2", True)]
     assert [health.healthy for health in slurm.nodes] == [False, True]
 
 

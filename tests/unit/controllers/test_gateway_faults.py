@@ -156,3 +156,16 @@ async def test_a_gateway_that_knows_a_later_leader_ends_the_controller(site: Sit
     assert isinstance(ended, ExceptionGroup)
     assert ended.subgroup(Superseded) is not None
     assert gateway.routes == before
+
+
+@pytest.mark.invariant("I9")
+async def test_a_restart_says_nothing_of_a_gateway_before_it_has_looked(site: Site) -> None:
+    """Each start wrote a report of 0 rules, and a moment later the right one."""
+    await site.available(JOB)
+    await asyncio.sleep(30)
+    key = site.keys.gateway(site.gateway.name)
+    before = await site.store.get(key)
+    await site.stop()
+    site.start()
+    await asyncio.sleep(60)
+    assert await site.store.get(key) == before

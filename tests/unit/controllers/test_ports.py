@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.controllers.leases import LeaseController
+from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import GatewayName, JobId
@@ -145,7 +146,9 @@ async def test_a_lease_whose_wish_is_only_not_seen_yet_is_kept(site: Site) -> No
     assert entry is not None
     behind = World(site.keys)
     behind.changed(key, entry)
-    leases = LeaseController(behind, Sight(), site.store, site.config.gateways.quarantine_s, now)
+    sight = Sight()
+    hold = MassHold(behind, sight, share=0.5, at_least=5)
+    leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, now)
     assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is None
     assert await leased(site, JOB) == {lease.port}
 

@@ -13,7 +13,7 @@ from reconciler.plan.job import plan
 
 T0 = datetime(2026, 1, 1, 10, tzinfo=UTC)
 JOB = JobId("k3f9x2")
-LIMITS = Limits(submit_s=30, settle_s=40, lost_after_listings=3, lost_after_s=30, keep_finished_s=3600)
+LIMITS = Limits(submit_s=30, settle_s=40, act_s=45, lost_after_listings=3, lost_after_s=30, keep_finished_s=3600)
 STATES = {
     Stage.WAITING: "PENDING",
     Stage.ACTIVE: "RUNNING",

@@ -28,7 +28,7 @@ from reconciler.model.wish import ForwardRequest
 from reconciler.plan.job import plan
 from tests.unit.plan.make import JOB, STATES, at, forward, lease, wish
 
-QUICK = Limits(submit_s=2, settle_s=3, lost_after_listings=2, lost_after_s=3, keep_finished_s=1000)
+QUICK = Limits(submit_s=2, settle_s=3, act_s=10, lost_after_listings=2, lost_after_s=3, keep_finished_s=1000)
 
 ENOUGH = 60
 

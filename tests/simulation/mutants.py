@@ -1,0 +1,121 @@
+"""Bugs that somebody might plant: the simulation must find each of them, or it proves nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import pytest
+
+from reconciler import app
+from reconciler.config import Config
+from reconciler.controllers import jobs
+from reconciler.controllers.orphans import OrphanController
+from reconciler.model.base import JobId
+from reconciler.model.decision import Limits, Seen
+from reconciler.model.report import Report, SlurmRecord
+from reconciler.plan import job as job_plan
+from reconciler.plan import slurm as slurm_plan
+from reconciler.plan.slurm import Standing
+from reconciler.store.fence import Election, FencedStore
+from reconciler.store.kv import Entry, Guard, KeyValueStore, Revision, Write
+from tests.simulation.faults import Fault
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def drop_the_intent(patch: pytest.MonkeyPatch) -> None:
+    """Run sbatch without having written that it will be run."""
+    write = jobs._Pass._write
+
+    async def without_intent(self: jobs._Pass, report: Report) -> None:
+        if report.slurm is not None and report.slurm.job_id is None:
+            self._report = report
+        else:
+            await write(self, report)
+
+    patch.setattr(jobs._Pass, "_write", without_intent)
+
+
+def drop_the_fence(patch: pytest.MonkeyPatch) -> None:
+    """Write without proof of leadership."""
+
+    async def unfenced(self: FencedStore, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
+        return await self._store.commit(guards, writes)
+
+    patch.setattr(FencedStore, "commit", unfenced)
+
+
+def take_missing_for_finished(patch: pytest.MonkeyPatch) -> None:
+    """Believe the first listing that does not show a job."""
+    careful = slurm_plan._standing_unseen
+
+    def hasty(record: SlurmRecord, seen: Seen, limits: Limits, now: datetime) -> Standing:
+        missing = record.job_id is not None and seen.missing is not None
+        return Standing.LOST if missing else careful(record, seen, limits, now)
+
+    patch.setattr(slurm_plan, "_standing_unseen", hasty)
+
+
+class _Blind:
+    """A store that finds nothing."""
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self.commit = store.commit
+
+    async def get(self, _key: str) -> Entry | None:
+        return None
+
+
+def skip_the_fresh_read(patch: pytest.MonkeyPatch) -> None:
+    """Cancel a job without an owner on the word of a copy that may be behind."""
+    careful = OrphanController.reconcile
+
+    async def hasty(self: OrphanController, job: JobId) -> float | None:
+        return await careful(replace(self, store=_Blind(self.store)), job)  # type: ignore[arg-type]  # all it needs
+
+    patch.setattr(OrphanController, "reconcile", hasty)
+
+
+def submit_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Do not wait for an sbatch of unknown outcome to show."""
+    careful = app._limits
+
+    def hasty(config: Config) -> Limits:
+        return replace(careful(config), settle_s=0.5)
+
+    patch.setattr(app, "_limits", hasty)
+
+
+def forget_before_the_ports_are_closed(patch: pytest.MonkeyPatch) -> None:
+    """Remove the keys of a job whose rules may be in force."""
+    patch.setattr(job_plan, "_may_be_open", lambda _seen: False)
+
+
+def count_attempts_from_one(patch: pytest.MonkeyPatch) -> None:
+    """Take an earlier wish's Slurm job of the same number for one's own."""
+    patch.setattr(job_plan, "_first_attempt", lambda _seen: 1)
+
+
+def act_without_asking_who_leads(patch: pytest.MonkeyPatch) -> None:
+    """Let a process that was stopped go on with the change it was about to make."""
+    patch.setattr(Election, "require", lambda _self: None)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug, and the faults among which it shows soonest."""
+
+    plant: Plant
+    stressed: frozenset[Fault] = frozenset()
+
+
+MUTANTS = (
+    Mutant(drop_the_intent),
+    Mutant(drop_the_fence),
+    Mutant(take_missing_for_finished),
+    Mutant(skip_the_fresh_read, frozenset({Fault.WISH_MISLAID, Fault.WATCH_SILENT})),
+    Mutant(submit_again_at_once),
+    Mutant(forget_before_the_ports_are_closed),
+    Mutant(count_attempts_from_one, frozenset({Fault.WISH_MISLAID, Fault.NODE_FAILED, Fault.DELAY})),
+    Mutant(act_without_asking_who_leads, frozenset({Fault.FREEZE_WITHIN, Fault.FLUSH, Fault.JOB_FAILED})),
+)
