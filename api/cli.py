@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     top.formatter_class = argparse.RawDescriptionHelpFormatter
     top.add_argument("--server", default=os.environ.get("BWVISU_SERVER", "http://127.0.0.1:4242"), metavar="URL")
     top.add_argument("--credentials", type=Path, metavar="FILE")
-    top.add_argument("--json", action="store_true", help="print JSON instead of lines for people; stands before COMMAND")
+    top.add_argument(
+        "--json", action="store_true", help="print JSON instead of lines for people; stands before COMMAND"
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_submit(commands.add_parser("submit", help="wish for a job"))
     commands.add_parser("list", help="show all jobs")

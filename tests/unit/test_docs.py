@@ -44,7 +44,9 @@ def calls(folders: Iterable[str]) -> Iterator[ast.Call]:
 
 def texts(expression: ast.expr) -> set[str]:
     """Return the string literals that an expression may stand for."""
-    return {node.value for node in ast.walk(expression) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {
+        node.value for node in ast.walk(expression) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def assigned(folder: str, name: str) -> set[str]:
@@ -79,12 +81,12 @@ def claims() -> set[tuple[str, str]]:
 
 
 def log_events() -> set[str]:
+    """Return the first argument of every call of ``log``; either one, where a condition picks it."""
     found: set[str] = set()
     for call in calls(["reconciler/", "api/"]):
-        function = call.func
-        is_log = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
-        if is_log and function.value.id == "log" and function.attr in LOG_LEVELS:
-            found |= texts(call.args[0])
+        match call.func:
+            case ast.Attribute(value=ast.Name(id="log"), attr=level) if level in LOG_LEVELS:
+                found |= texts(call.args[0])
     return found
 
 
