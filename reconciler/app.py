@@ -89,7 +89,8 @@ class Controller:
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
-        orphans = OrphanController(world, sight, self.store, hands.slurm, config.slurm.lost_after_listings, hold)
+        sightings = config.slurm.lost_after_listings
+        orphans = OrphanController(world, sight, self.store, hands.slurm, queues.leases, sightings, hold)
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, hold, utc_now)
         users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
         nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)

@@ -6,7 +6,8 @@ import structlog
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World
+from reconciler.controllers.world import World, lease_name
+from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import JobId
 from reconciler.model.queue import QueueRow
 from reconciler.plan.slurm import is_alive
@@ -56,6 +57,7 @@ class OrphanController:
     sight: Sight
     store: KeyValueStore
     slurm: BatchSystem
+    leases: WorkQueue[str]
     sightings: int
     hold: MassHold
 
@@ -73,7 +75,10 @@ class OrphanController:
         for row in alive:
             await self.slurm.cancel(row)
             log.warning("orphan_job_cancelled", job=job, slurm_id=row.slurm_id, user=row.user)
-        if alive or self.world.leases.of_job(job):
+        leases = self.world.leases.of_job(job)
+        for lease in leases:  # nothing changes about a lease when its owner goes: it has to be told
+            self.leases.add(lease_name(lease.gateway, lease.port))
+        if alive or leases:
             return STEP_S
         await self._remove_keys(job)
         return None

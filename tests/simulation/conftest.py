@@ -10,6 +10,7 @@ from reconciler.config import Config
 from tests.simulation.schedules import Summary
 from tests.simulation.site import load_site
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     parser.addoption("--seed", type=int, help="the first fresh seed: a failing one fails again")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from reconciler.errors import ReconcilerError, Unreachable
 from tests.simulation.faults import Chaos, Fault
@@ -75,14 +75,14 @@ class Gate:
 
 
 @dataclass
-class _Passage:
+class _Passage(Generic[T]):
     """One call under way."""
 
     gate: Gate
     process: Process
     route: Route
-    effect: Callable[[], object]
-    answer: "asyncio.Future[object]"
+    effect: Callable[[], T]
+    answer: "asyncio.Future[T]"
     fault: Fault | None
 
     def arrive(self) -> None:

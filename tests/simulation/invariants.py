@@ -127,7 +127,7 @@ class Invariants:
     def before_change(
         self, gateway: GatewayName, opened: frozenset[Route], closed: frozenset[Route], sent: float
     ) -> None:
-        """Nobody's session is cut, and nothing is opened, by a controller that has not heard of the last half minute."""
+        """Nobody's session is cut, and nothing is opened, by one who has not heard of the last half minute."""
         for route in sorted(closed):
             if self.open.get((gateway, route), sent) < sent - BEHIND_S:
                 raise Violated(f"I7: {gateway} closed {route}, which is leased")
@@ -136,7 +136,7 @@ class Invariants:
                 raise Violated(f"I4: {gateway} opened {route} without a lease")
 
     def before_cancel(self, job: FakeJob, sent: float, by: str) -> None:
-        """Nobody's job is cancelled while a wish for it stands and its report names it, unless that was just looked at."""
+        """Nobody's job is cancelled while a wish for it stands and its report names it, unless that is news."""
         wish = JobId(job.mark.job) if job.mark is not None else JobId("")
         report = self.books.report(wish)
         if report is None or report.slurm is None or report.is_over or report.slurm.job_id != job.slurm_id:

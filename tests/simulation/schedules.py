@@ -60,7 +60,7 @@ class Broken(AssertionError):
 
 @dataclass
 class Listener:
-    """Hears the controllers' log: counts passes, keeps warnings for the trace, and takes a broken pass for a failure."""
+    """Hears the controllers' log: counts passes, keeps warnings, and takes a broken pass for a failure."""
 
     trace: Trace | None = None
     passes: int = 0
@@ -95,9 +95,7 @@ def listening() -> Iterator[Listener]:
         app.utc_now = clock
 
 
-def run_schedule(
-    seed: int, config: Config, summary: Summary, stressed: frozenset[Fault] = frozenset()
-) -> Simulation:
+def run_schedule(seed: int, config: Config, summary: Summary, stressed: frozenset[Fault] = frozenset()) -> Simulation:
     """Run one schedule.
 
     Raises:

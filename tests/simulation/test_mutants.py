@@ -13,7 +13,11 @@ SCHEDULES = 60
 def test_a_planted_bug_is_found(mutant: Mutant, site: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.plant(monkeypatch)
     summary = Summary()
-    with pytest.raises(Found) as found:
+
+    def search() -> None:
         for seed in range(SCHEDULES):
             run_schedule(seed, site, summary, mutant.stressed)
+
+    with pytest.raises(Found) as found:
+        search()
     print(f"{mutant.plant.__name__}: schedule {summary.schedules}: {str(found.value).splitlines()[0]}")  # noqa: T201

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from reconciler.actuators.protocols import Target
+from reconciler.model.base import JobId
 from reconciler.model.report import Phase
-from tests.unit.controllers.site import Site
+from tests.unit.controllers.site import PATIENCE_S, Site
 
 pytestmark = pytest.mark.looptime
 
@@ -94,3 +95,18 @@ async def test_a_quiet_site_writes_nothing_and_changes_nothing(site: Site) -> No
     await asyncio.sleep(3600)
     after = (site.store.revision, site.gateway.changes, len(site.slurm.submissions), len(site.slurm.cancelled))
     assert after == before
+
+
+@pytest.mark.invariant("I4")
+async def test_a_job_whose_wish_is_deleted_by_hand_loses_its_port_soon_not_at_the_next_resync(site: Site) -> None:
+    """Found on the real site: nothing changes about a lease when its owner goes, so nobody looked at it for minutes."""
+    await site.available(JOB)
+    await site.remove(site.keys.wish(JobId(JOB)))
+    assert site.config.reconciler.resync_period_s > PATIENCE_S
+    await site.until(lambda: open_ports(site), set())
+    site.slurm.tick()
+    await site.until(lambda: site.keys_of(JOB), [])
+
+
+async def open_ports(site: Site) -> set[int]:
+    return site.open_ports()
