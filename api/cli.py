@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Retryable as error:
         return _fail(error, 3)
     except TimeoutError:
-        return _fail(f"not {options.command} within {options.timeout_s:.0f} s", 4)
+        awaited = options.phase if options.command == "wait" else "gone"
+        return _fail(f"job {options.id} was not {awaited} within {options.timeout_s:g} s", 4)
     print(json.dumps(outcome.shown, indent=1) if options.json else "\n".join(outcome.lines))
     return 0
 
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     top.formatter_class = argparse.RawDescriptionHelpFormatter
     top.add_argument("--server", default=os.environ.get("BWVISU_SERVER", "http://127.0.0.1:4242"), metavar="URL")
     top.add_argument("--credentials", type=Path, metavar="FILE")
-    top.add_argument("--json", action="store_true", help="print JSON instead of lines for people")
+    top.add_argument(
+        "--json", action="store_true", help="print JSON instead of lines for people; stands before COMMAND"
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_submit(commands.add_parser("submit", help="wish for a job"))
     commands.add_parser("list", help="show all jobs")
@@ -70,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
     wait.add_argument("--phase", type=Phase, default=Phase.AVAILABLE, metavar="|".join(Phase))
     for command in (delete, wait):
         command.add_argument("--timeout-s", type=float, default=300.0, metavar="S")
-    commands.add_parser("credential", help="make a line of the credentials file").add_argument("name")
+    says = "make a line of the credentials file; the password is read from the terminal or from standard input"
+    commands.add_parser("credential", help=says, description=says).add_argument("name")
     return top
 
 

@@ -106,7 +106,7 @@ class Client:
             async with self._session.request(method, path, json=body) as response:
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(f"no answer from the API: {type(error).__name__} {error}") from error
+            raise Unreachable(f"no answer from the API: {_silence(error)}") from error
         if response.ok:
             return dict(json.loads(text))
         said = f"{response.status}: {_detail(text)}"
@@ -130,6 +130,17 @@ def phase_of(job: JsonObject) -> Phase:
     """Return the phase of a job as the API showed it."""
     status = job["status"]
     return Phase(status["phase"]) if isinstance(status, dict) else Phase.PENDING
+
+
+def _silence(error: aiohttp.ClientError | TimeoutError) -> str:
+    """Return why there is no answer, in few words; a time-out says nothing of its own."""
+    match error:
+        case TimeoutError():
+            return f"nothing came within {REQUEST_TIMEOUT_S:.0f} s"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect to {error.host}:{error.port}"
+        case _:
+            return f"{type(error).__name__} {error}".strip()
 
 
 def _detail(text: str) -> str:

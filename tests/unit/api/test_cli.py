@@ -120,6 +120,19 @@ async def test_wait_ends_as_the_job_does(world: World, bwvisu: Run, reached: Pha
     assert await bwvisu("wait", "portal01", "--phase", wanted, "--timeout-s", "0.1") == status
 
 
+@pytest.mark.parametrize(("command", "awaited"), [("wait", "available"), ("delete", "gone")])
+async def test_whoever_waited_too_long_is_told_for_what(
+    bwvisu: Run, capsys: pytest.CaptureFixture[str], command: str, awaited: str
+) -> None:
+    """It once said ``not wait within 2 s``."""
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    waiting = ("--wait",) if command == "delete" else ()
+    status = await bwvisu(command, "portal01", *waiting, "--timeout-s", "0.1")
+
+    assert status == 4
+    assert capsys.readouterr().err == f"bwvisu: job portal01 was not {awaited} within 0.1 s\n"
+
+
 async def test_a_refusal_names_all_that_is_wrong(world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]) -> None:
     before = await world.wishes()
     status = await bwvisu("submit", "--user", "al ice", "--template", "nope.sh")
@@ -139,6 +152,23 @@ async def test_no_answer_is_told_apart_from_a_refusal(
     without_api = await bwvisu("list")
 
     assert (without_etcd, without_api) == (3, 3)
+
+
+async def test_a_server_that_is_not_there_is_named_in_one_short_line(
+    bwvisu: Run, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BWVISU_SERVER", f"http://127.0.0.1:{unused_tcp_port}")
+    await bwvisu("list")
+
+    expected = f"bwvisu: no answer from the API: cannot connect to 127.0.0.1:{unused_tcp_port}\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_the_help_says_where_a_credentials_password_is_read_from(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["credential", "--help"])
+
+    assert "from the terminal or from standard input" in " ".join(capsys.readouterr().out.split())
 
 
 async def test_a_wrong_password_is_refused_and_not_shown(
