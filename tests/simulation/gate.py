@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from reconciler.errors import ReconcilerError, Unreachable
 from tests.simulation.faults import Chaos, Fault
@@ -117,4 +117,4 @@ class _Passage(Generic[T]):
         if isinstance(outcome, ReconcilerError):
             self.answer.set_exception(outcome)
         else:
-            self.answer.set_result(cast("T", outcome))
+            self.answer.set_result(outcome)

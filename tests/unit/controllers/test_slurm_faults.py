@@ -184,7 +184,7 @@ async def test_a_slurm_job_without_our_mark_is_left_alone_whatever_its_name(site
 
 @pytest.mark.invariant("I2", "I4")
 async def test_what_is_left_of_a_vanished_wish_stays_until_slurm_was_seen(site: Site) -> None:
-    """A controller that had just started took "not looked yet" for "no such job", and removed the report of one that ran."""
+    """A controller that had just started took "not looked yet" for "no such job" and removed its report."""
     await site.running(JOB)
     await site.stop()
     site.set_slurm(down=True)
