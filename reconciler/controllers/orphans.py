@@ -65,6 +65,8 @@ class OrphanController:
         """Take the next step in collecting what is left of one job; return when to look again, None: nothing left."""
         if self.world.paused or job in self.world.wishes.names():
             return None
+        if self.sight.listing is None:
+            return STEP_S  # before the first look at Slurm nothing is known to be gone
         alive = self._alive(job)
         if alive and self.sight.ownerless.get(job, 0) < self.sightings:
             return STEP_S

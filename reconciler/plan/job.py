@@ -229,6 +229,8 @@ def _remove(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decis
         return Decision("Removing", report, (*release, *_cancel(alive)), STEP_S)
     if _may_be_open(seen):
         return Decision("ClosingPorts", report, (), STEP_S)
+    if view.standing is Standing.UNTRIED and seen.listing is None:
+        return Decision("SlurmNotSeen", report, (), STEP_S)
     if view.standing in {Standing.UNTRIED, Standing.REPEATABLE, Standing.ENDED, Standing.LOST}:
         return Decision("Removed", report, (Forget(),))
     return Decision("AwaitingEnd", report, (), min(STEP_S, limits.settle_s))

@@ -1,12 +1,20 @@
 """Is this etcd prefix ours? A controller with another secret or renamed gateways would undo what it does not know."""
 
+import asyncio
 import hashlib
 import hmac
 
-from reconciler.errors import ConfigError
+import structlog
+
+from reconciler.errors import ConfigError, Retryable
 from reconciler.model.base import Value
 from reconciler.store.codec import decode, encode
 from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
+
+log = structlog.get_logger()
+
+PAUSE_S = 1.0
+"""Before etcd is asked again (seconds)."""
 
 
 class Identity(Value):
@@ -29,14 +37,25 @@ async def require_identity(store: KeyValueStore, key: str, own: Identity) -> Non
     Raises:
         ConfigError: it was used with another secret or instance name: every running job would count as lost.
     """
-    entry = await store.get(key)
-    if entry is None:
-        await store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(own)),))
-        return
-    known = decode(Identity, entry)
+    known = await _known(store, key, own)
     if known != own:
         raise ConfigError(
             f"server-secret-file or instance: {key} was written with instance {known.instance}, secret"
             f" {known.fingerprint}, and this is instance {own.instance}, secret {own.fingerprint}; running jobs"
             " would be lost. Bring the former ones back, or end all jobs and delete that key"
         )
+
+
+async def _known(store: KeyValueStore, key: str, own: Identity) -> Identity:
+    """Return whose the prefix is, our own by now if it was nobody's; waits for etcd as long as it takes."""
+    while True:
+        try:
+            entry = await store.get(key)
+            if entry is not None:
+                return decode(Identity, entry)
+            await store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(own)),))
+        except Retryable as error:
+            log.warning("identity_unknown", error=type(error).__name__, message=str(error))
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return own

@@ -7,7 +7,7 @@ from reconciler.controllers.world import World
 from reconciler.errors import ConfigError
 from reconciler.model.base import JobId
 from reconciler.store.identity import identity_of, require_identity
-from tests.fakes.memory_store import MemoryStore
+from tests.fakes.memory_store import Lost, MemoryStore
 from tests.unit.controllers.site import Site
 
 pytestmark = pytest.mark.looptime
@@ -22,6 +22,16 @@ async def test_a_prefix_is_claimed_once_and_known_again() -> None:
     first = await store.get(KEY)
     await require_identity(store, KEY, identity_of(SECRET, "main"))
     assert await store.get(KEY) == first
+
+
+@pytest.mark.parametrize("call", ["get", "commit"])
+@pytest.mark.parametrize("lost", list(Lost))
+async def test_a_lost_answer_of_etcd_delays_a_leader_and_does_not_end_it(call: str, lost: Lost) -> None:
+    """One lost answer at this point ended the process that had just won the election."""
+    store = MemoryStore()
+    store.lose(lost, call)
+    await require_identity(store, KEY, identity_of(SECRET, "main"))
+    assert await store.get(KEY) is not None
 
 
 @pytest.mark.invariant("I2", "I11")

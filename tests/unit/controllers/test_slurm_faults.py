@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from reconciler.errors import Refused, UnexpectedOutput, Unreachable
+from reconciler.model.base import JobId
 from reconciler.model.report import Phase
-from tests.unit.controllers.site import Site
+from tests.unit.controllers.site import PATIENCE_S, Site
 
 pytestmark = pytest.mark.looptime
 
@@ -179,3 +180,20 @@ async def test_a_slurm_job_without_our_mark_is_left_alone_whatever_its_name(site
     await asyncio.sleep(600)
     assert site.slurm.job(foreign).state == "RUNNING"
     assert foreign not in site.slurm.cancelled
+
+
+@pytest.mark.invariant("I2", "I4")
+async def test_what_is_left_of_a_vanished_wish_stays_until_slurm_was_seen(site: Site) -> None:
+    """A controller that had just started took "not looked yet" for "no such job" and removed its report."""
+    await site.running(JOB)
+    await site.stop()
+    site.set_slurm(down=True)
+    await site.remove(site.keys.wish(JobId(JOB)))
+    site.start()
+    await asyncio.sleep(60)
+    assert await site.report(JOB) is not None
+    site.set_slurm(down=False)
+    await asyncio.sleep(PATIENCE_S)
+    site.slurm.tick()
+    await asyncio.sleep(PATIENCE_S)
+    assert (site.slurm.running(JOB), await site.report(JOB)) == ((), None)

@@ -257,6 +257,13 @@ def test_a_job_deleted_while_sbatch_was_under_way_is_not_forgotten_before_the_ou
     assert plan(seen, LIMITS, at(3)).actions == ()
 
 
+@pytest.mark.invariant("I2", "I5")
+def test_a_deleted_wish_without_a_record_is_not_forgotten_before_the_first_listing() -> None:
+    """Its report was lost, its Slurm job ran on, and a controller that had just started forgot it."""
+    assert plan(Seen(wish(deleted=True)), LIMITS, at(3)).actions == ()
+    assert plan(Seen(wish(deleted=True), listing=listing()), LIMITS, at(3)).actions == (Forget(),)
+
+
 def test_a_deleted_job_of_which_nothing_is_left_is_forgotten() -> None:
     links = (link(live=False, released=True),)
     seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
