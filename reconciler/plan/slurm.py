@@ -131,7 +131,8 @@ def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datet
         return Standing.ENDED
     if record.job_id is None:
         settled = record.intended + timedelta(seconds=limits.settle_s)
-        shown = seen.listing is not None and seen.listing.asked >= settled
+        # One dated after now is of before the clock was set back, and may be older than the intent.
+        shown = seen.listing is not None and settled <= seen.listing.asked <= now
         return Standing.REPEATABLE if shown else Standing.UNSETTLED
     missing = seen.missing
     if missing is None and record.submitted is None:

@@ -49,6 +49,13 @@ def test_an_sbatch_of_unknown_outcome_is_not_repeated_before_a_listing_that_is_l
     assert (decision.reason, decision.actions) == ("SubmitOutcomeUnknown", ())
 
 
+@pytest.mark.invariant("I1")
+def test_a_clock_that_was_set_back_makes_no_earlier_listing_a_late_one() -> None:
+    """A listing of before the change was dated after the intent; with sbatch's answer lost there was a second job."""
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s + 50)))
+    assert plan(seen, LIMITS, at(1)).reason == "SubmitOutcomeUnknown"
+
+
 def test_an_sbatch_that_left_no_job_is_repeated_under_the_next_attempt() -> None:
     seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s)))
     assert plan(seen, LIMITS, at(60)).actions == (Submit(2),)
