@@ -18,6 +18,7 @@ from reconciler.errors import Conflict, Terminal
 from reconciler.model.base import GatewayName
 from reconciler.model.decision import LeasePorts, Seen
 from reconciler.model.lease import Lease
+from reconciler.model.report import Service
 from reconciler.plan.ports import PortRange, RangeFull, candidates, choose_gateway
 from reconciler.store.codec import encode
 from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
@@ -71,7 +72,7 @@ class Ports:
             Terminal: the gateway knows no such node.
         """
         count = len(wanted.indices)
-        name = self._gateway(seen, count)
+        name = self._gateway(seen, wanted)
         self._promised[name] += count
         try:
             yield await self._choose(name, seen, wanted)
@@ -82,10 +83,12 @@ class Ports:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        taken = set(self._taken(name))
+        taken, lost = set(self._taken(name)), _lost(seen, wanted)
         writes = []
         for index in wanted.indices:
-            port = await self._free_port(gateway, taken, tuple(addresses.values()))
+            port = lost[index].external_port if index in lost and lost[index].gateway == name else None
+            if port is None or port in taken:
+                port = await self._free_port(gateway, taken, tuple(addresses.values()))
             taken.add(port)
             lease = Lease.model_validate(
                 {
@@ -109,15 +112,16 @@ class Ports:
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         return LeaseWrite(Unchanged(key, Revision(0)), Put(key, encode(lease)))
 
-    def _gateway(self, seen: Seen, count: int) -> GatewayName:
+    def _gateway(self, seen: Seen, wanted: LeasePorts) -> GatewayName:
         """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
         held = [link.lease.gateway for link in seen.links if not link.lease.released]
+        held += [lost.gateway for lost in _lost(seen, wanted).values() if lost.gateway in self.gateways]
         if held:
             return self._configured(GatewayName(held[0]))
         answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
         usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
         taken = {name: len(self._taken(name)) + self._promised[name] for name in usable}
-        return choose_gateway(taken, self.settings.ports, count)
+        return choose_gateway(taken, self.settings.ports, len(wanted.indices))
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:
@@ -162,3 +166,9 @@ class Ports:
         if stored is None or stored.value != lease:
             raise Conflict(f"{key} changed")
         return await self.store.commit((Unchanged(key, stored.mod_revision),), (Put(key, encode(new)),))
+
+
+def _lost(seen: Seen, wanted: LeasePorts) -> dict[int, Service]:
+    """Return by index the links that this run had: somebody deleted their leases, and its application listens there."""
+    services = seen.report.services if seen.report is not None else ()
+    return {service.index: service for service in services if service.run == wanted.run}
