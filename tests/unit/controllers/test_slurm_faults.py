@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from reconciler.errors import Refused, UnexpectedOutput, Unreachable
+from reconciler.model.base import JobId
 from reconciler.model.report import Phase
+from reconciler.store.kv import Entry
 from tests.unit.controllers.site import Site
 
 pytestmark = pytest.mark.looptime
@@ -179,3 +181,25 @@ async def test_a_slurm_job_without_our_mark_is_left_alone_whatever_its_name(site
     await asyncio.sleep(600)
     assert site.slurm.job(foreign).state == "RUNNING"
     assert foreign not in site.slurm.cancelled
+
+
+async def test_jobs_that_are_over_and_forgotten_cost_etcd_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on the real site: Slurm lists an ended job for minutes, and each listing asked etcd for each one's wish."""
+    await site.available(JOB)
+    await site.unwish(JOB)
+    await site.until_phase(JOB, Phase.COMPLETING)
+    site.slurm.tick()
+    await site.until(lambda: site.keys_of(JOB), [])
+    await asyncio.sleep(site.config.gateways.quarantine_s + 10)
+    assert [job.mark.job for job in site.slurm.jobs if job.mark is not None] == [JOB]
+    read: list[str] = []
+    get = site.store.get
+
+    async def counted(key: str) -> Entry | None:
+        read.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(site.store, "get", counted)
+    await site.submitted("other1")
+    await asyncio.sleep(60)
+    assert site.keys.wish(JobId(JOB)) not in read
