@@ -32,13 +32,13 @@ from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
-from reconciler.errors import ConfigError, Retryable
+from reconciler.errors import ConfigError
 from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
 from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
-from reconciler.store.identity import Identity, identity_of, require_identity
+from reconciler.store.identity import identity_of, require_identity
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -200,7 +200,7 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                await _identify(fenced, world.keys.identity, identity_of(server_secret, config.instance))
+                await require_identity(fenced, world.keys.identity, identity_of(server_secret, config.instance))
                 require_same_gateways(config, world)
                 controller = Controller(
                     config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
@@ -216,16 +216,6 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
 
 def _leader() -> Leader:
     return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
-
-
-async def _identify(store: KeyValueStore, key: str, own: Identity) -> None:
-    """Make sure that the prefix is ours, however long etcd takes to say so; whoever is deposed meanwhile is ended."""
-    while True:
-        try:
-            return await require_identity(store, key, own)
-        except Retryable as error:
-            log.warning("identity_not_read", message=str(error))
-            await asyncio.sleep(1.0)
 
 
 def require_same_gateways(config: Config, world: World) -> None:
