@@ -113,12 +113,12 @@ class Mischief:
         self.kernel.after(self.kernel.chance.uniform(1.0, 90.0), self.cluster.resume)
 
     def _hide(self) -> None:
-        """Leave out a job whose id is on record: an sbatch of unknown outcome trusts one listing that is late enough."""
+        """Leave out a job whose id is on record; where the outcome of sbatch is unknown one late listing is trusted."""
         for job in self._some(Stage.WAITING, Stage.ACTIVE):
             report = self.portal.books.report(job.mark.job) if job.mark is not None else None
             if report is not None and report.slurm is not None and report.slurm.job_id == job.slurm_id:
                 self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
-                self.kernel.after(HIDING_S, partial(self.cluster.hidden.pop, job.slurm_id, None))
+                self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
 
     def _stale(self) -> None:
         if self.cluster.slurm.down:
