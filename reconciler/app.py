@@ -92,7 +92,9 @@ class Controller:
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
         sightings = config.slurm.lost_after_listings
-        orphans = OrphanController(world, sight, self.store, hands.slurm, queues.leases, sightings, hold)
+        orphans = OrphanController(
+            world, sight, self.store, hands.slurm, queues.leases, sightings, hold, _limits(config).settle_s
+        )
         leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, hold, utc_now)
         users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
         nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)

@@ -1,6 +1,7 @@
 """What carries our mark and belongs to no wish goes, after repeated sightings and a fresh look at the owner (I4)."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -60,6 +61,8 @@ class OrphanController:
     leases: WorkQueue[str]
     sightings: int
     hold: MassHold
+    settle_s: float
+    """See `Limits.settle_s`."""
 
     async def reconcile(self, job: JobId) -> float | None:
         """Take the next step in collecting what is left of one job; return when to look again, None: nothing left."""
@@ -81,7 +84,7 @@ class OrphanController:
         for lease in leases:
             if not lease.released:  # nothing changes about a lease when its owner goes: it has to be told
                 self.leases.add(lease_name(lease.gateway, lease.port))
-        if alive or leases:
+        if alive or leases or self._may_show_up(job):
             return STEP_S
         await self._remove_keys(job)
         return None
@@ -89,6 +92,13 @@ class OrphanController:
     def _alive(self, job: JobId) -> tuple[QueueRow, ...]:
         rows = self.sight.listing.of_job(job) if self.sight.listing is not None else ()
         return tuple(row for row in rows if is_alive(row))
+
+    def _may_show_up(self, job: JobId) -> bool:
+        """Whether the listing is too old to tell of the sbatch that the report speaks of."""
+        stored, listing = self.world.reports.get(job), self.sight.listing
+        if stored is None or stored.value.slurm is None or stored.value.is_over or listing is None:
+            return False
+        return listing.asked < stored.value.slurm.intended + timedelta(seconds=self.settle_s)
 
     async def _remove_keys(self, job: JobId) -> None:
         """Delete report and request; a report that cannot be read is somebody's to look at, and stays."""

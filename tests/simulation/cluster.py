@@ -108,6 +108,10 @@ class Cluster:
         rows = tuple(row for row in listing.rows if not self._is_hidden(row.slurm_id))
         return QueueListing(asked, rows)
 
+    def show(self, slurm_id: SlurmId) -> None:
+        """Leave a job out no longer."""
+        self.hidden.pop(slurm_id, None)
+
     def _is_hidden(self, slurm_id: SlurmId) -> bool:
         left = self.hidden.pop(slurm_id, 0)
         if left > 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
@@ -15,6 +16,7 @@ from tests.simulation.process import Process
 
 STEP_S = 1.0
 
+HIDING_S = 20.0
 LONGEST_HIDING = 2
 """Listings in a row that leave a job out; fewer than the three after which it may be called lost."""
 
@@ -111,8 +113,12 @@ class Mischief:
         self.kernel.after(self.kernel.chance.uniform(1.0, 90.0), self.cluster.resume)
 
     def _hide(self) -> None:
+        """Leave out a job whose id is on record; where the outcome of sbatch is unknown one late listing is trusted."""
         for job in self._some(Stage.WAITING, Stage.ACTIVE):
-            self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
+            report = self.portal.books.report(job.mark.job) if job.mark is not None else None
+            if report is not None and report.slurm is not None and report.slurm.job_id == job.slurm_id:
+                self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
+                self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
 
     def _stale(self) -> None:
         if self.cluster.slurm.down:

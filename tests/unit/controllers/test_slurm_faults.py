@@ -220,3 +220,19 @@ async def test_jobs_that_are_over_and_forgotten_cost_etcd_nothing(site: Site, mo
     await site.submitted("other1")
     await asyncio.sleep(60)
     assert site.keys.wish(JobId(JOB)) not in read
+
+
+@pytest.mark.invariant("I2", "I4")
+async def test_what_is_left_of_a_vanished_wish_stays_while_the_listing_is_older_than_its_sbatch(site: Site) -> None:
+    """Slurm fell silent right after a submission: the last listing lacked the job, and its report was removed."""
+    await site.running(OTHER)
+    for _ in range(100):
+        site.slurm.fail_next("listing", Unreachable("slurmctld is busy"))
+    await site.wish(JOB)
+    await asyncio.sleep(1)
+    assert len(site.slurm_jobs(JOB)) == 1
+    await site.remove(site.keys.wish(JobId(JOB)))
+    await asyncio.sleep(30)
+    assert await site.report(JOB) is not None
+    await asyncio.sleep(600)
+    assert (site.slurm.running(JOB), await site.report(JOB)) == ((), None)
