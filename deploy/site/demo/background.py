@@ -72,13 +72,14 @@ class BackgroundDaemons(Daemons):
             time.sleep(_POLL_S)
 
     def _work(self) -> bool:
-        """Tell whether the API answers and the controller leads and has reported every node."""
+        """Tell whether the API answers and the controller leads, saw every gateway and one command node."""
         if self.curl(HOST, "http://127.0.0.1:4242/readyz", "--fail").returncode != 0:
             return False
         keys = self.etcdctl("get", "--prefix", "--keys-only", "/bwvisu/").split()
-        nodes = [node for node in self.site.nodes.values() if node.is_gateway or node.is_command_node]
-        reported = [key for key in keys if key.startswith(("/bwvisu/observed/gateways/", "/bwvisu/observed/command-"))]
-        return "/bwvisu/controller/leader" in keys and len(reported) == len(nodes)
+        gateways = [key for key in keys if key.startswith("/bwvisu/observed/gateways/")]
+        asked = any(key.startswith("/bwvisu/observed/command-nodes/") for key in keys)
+        all_seen = len(gateways) == sum(node.is_gateway for node in self.site.nodes.values())
+        return "/bwvisu/controller/leader" in keys and asked and all_seen
 
 
 def _command_lines() -> list[tuple[int, list[str]]]:
