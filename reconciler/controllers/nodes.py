@@ -32,13 +32,15 @@ class NodeController:
     async def reconcile(self, name: str) -> None:
         """Write the node's report if it says something new."""
         gateway = self.gateways.get(GatewayName(name))
-        if gateway is not None and gateway.health.asked:
+        if gateway is not None:
+            if not gateway.health.asked and self._known(self.world.gateways, name) is not None:
+                return None  # a start knows nothing: what was last seen of the node stands
             in_force = self.sight.in_force.get(GatewayName(name))
             rules = len(in_force) if in_force is not None else None
             key = self.world.keys.gateway(GatewayName(name))
             return await self._write(key, self.world.gateways, _report(gateway.health, rules, gateway.backend))
         health = next((node for node in self.slurm.nodes if node.name == name), None)
-        if health is not None and health.asked:
+        if health is not None and (health.asked or self._known(self.world.command_nodes, name) is None):
             await self._write(self.world.keys.command_node(name), self.world.command_nodes, _report(health, None, None))
         return None
 
