@@ -150,7 +150,7 @@ def test_with_all_command_nodes_down_a_wish_is_refused_with_each_nodes_reason(po
             site.heal(node) if how == "cut off" else site.cont(node, "sshd")
 
     with broken(down, up):
-        wait_until(lambda: not any(command_nodes(portal.daemons)), "the controller reports both nodes")
+        wait_until(lambda: list(command_nodes(portal.daemons)) == [False, False], "the controller reports both nodes")
         with nothing_written(portal.daemons):
             answer = portal.ask("POST", "/v1/jobs", json.dumps(GOOD))
         assert_problem(answer, 502, "cluster-unreachable", "/v1/jobs")
