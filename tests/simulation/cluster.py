@@ -137,6 +137,7 @@ class Cluster:
     def resume(self) -> None:
         """Let slurmctld go on, first with what it took in."""
         self.paused = False
+        self.stale = None
         backlog, self._backlog = self._backlog, []
         for effect in backlog:
             with suppress(ReconcilerError):

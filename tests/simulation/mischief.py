@@ -16,7 +16,12 @@ from tests.simulation.process import Process
 
 STEP_S = 1.0
 
+STALE_S = 4.0
+"""Nobody gets an answer older than this; after a submission far longer than this is waited."""
+
 HIDING_S = 20.0
+"""After this long a job is in all listings again."""
+
 LONGEST_HIDING = 2
 """Listings in a row that leave a job out; fewer than the three after which it may be called lost."""
 
@@ -128,7 +133,11 @@ class Mischief:
         def give_again() -> None:
             self.cluster.stale = earlier
 
+        def give_no_longer() -> None:
+            self.cluster.stale = None
+
         self.kernel.after(self.kernel.chance.uniform(0.1, 2.0), give_again)
+        self.kernel.after(STALE_S, give_no_longer)
 
     def _fail_job(self) -> None:
         for job in self._some(Stage.ACTIVE):
