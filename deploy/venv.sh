@@ -36,7 +36,7 @@ make_venv() {
 
 # Make the environment agree with the lock: at once when it already does, as a stamp inside it tells.
 prepare_venv() {
-    local wanted stamp=$venv/.bwvisu-lock
+    local wanted made stamp=$venv/.bwvisu-lock
     # Two checks at once would install into the same place.
     exec 8<"$checkout"
     flock 8
@@ -50,7 +50,11 @@ prepare_venv() {
         "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$checkout" || return
         echo "$wanted" >"$stamp"
         # Made through sudo, it is still for whoever owns the checkout.
-        if [[ $EUID -eq 0 ]]; then chown -R --reference="$checkout" -- "$venv" "$checkout"/*.egg-info; fi
+        if [[ $EUID -eq 0 ]]; then
+            for made in "$venv" "$checkout"/*.egg-info; do  # not every setuptools leaves the second
+                if [[ -e $made ]]; then chown -R --reference="$checkout" -- "$made"; fi
+            done
+        fi
     fi
     exec 8<&-
 }

@@ -1,6 +1,6 @@
 """Gateways: their rules are a function of the leases; what somebody breaks is put back (I4)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -55,9 +55,27 @@ class GatewayController:
         wanted = frozenset(Route.of(lease) for lease in leases if not lease.released)
         known = {Route.of(lease).way for lease in leases}
         ownerless = [route for route in sorted(live) if route.way not in known]
+        claimed = self._claimed(name, ownerless)
         if self.doubts[name].holds(len(ownerless), len(live)):
             return wanted | frozenset(ownerless)
-        return wanted | frozenset([route for route in ownerless if await self._may_be_owned(name, route)])
+        unclaimed = [route for route in ownerless if route not in claimed]
+        return wanted | claimed | frozenset([route for route in unclaimed if await self._may_be_owned(name, route)])
+
+    def _claimed(self, name: GatewayName, ownerless: Sequence[Route]) -> frozenset[Route]:
+        """Return the routes of running jobs whose leases somebody deleted, and let those jobs look.
+
+        Their reports say which ports were theirs; until they have leased them again their users stay connected.
+        """
+        claimed: set[Route] = set()
+        for job, report in self.world.reports.items() if ownerless else ():
+            wish = self.world.wishes.readable(job)
+            if wish is None or wish.deleted is not None or report.is_over:
+                continue
+            ports = {service.external_port for service in report.services if service.gateway == name}
+            if theirs := [route for route in ownerless if route.port in ports]:
+                claimed.update(theirs)
+                self.queues.jobs.add(JobId(job), Priority.URGENT)
+        return frozenset(claimed)
 
     async def _may_be_owned(self, name: GatewayName, route: Route) -> bool:
         """Look afresh: a lease is released before it goes, so one that is just gone may be a copy that is behind."""

@@ -81,8 +81,9 @@ class OrphanController:
             await self.slurm.cancel(row)
             log.warning("orphan_job_cancelled", job=job, slurm_id=row.slurm_id, user=row.user)
         leases = self.world.leases.of_job(job)
-        for lease in leases:  # nothing changes about a lease when its owner goes: it has to be told
-            self.leases.add(lease_name(lease.gateway, lease.port))
+        for lease in leases:
+            if not lease.released:  # nothing changes about a lease when its owner goes: it has to be told
+                self.leases.add(lease_name(lease.gateway, lease.port))
         if alive or leases or self._may_show_up(job):
             return STEP_S
         await self._remove_keys(job)

@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from reconciler.errors import Conflict, Terminal
 from reconciler.model.base import GatewayName
 from reconciler.model.decision import LeasePorts, Seen
 from reconciler.model.lease import Lease
+from reconciler.model.report import Service
 from reconciler.plan.ports import PortRange, RangeFull, candidates, choose_gateway
 from reconciler.store.codec import encode
 from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
@@ -73,7 +74,7 @@ class Ports:
             Terminal: the gateway knows no such node.
         """
         count = len(wanted.indices)
-        name = self._gateway(seen, count)
+        name = self._gateway(seen, wanted)
         self._promised[name] += count
         try:
             yield await self._choose(name, seen, wanted)
@@ -84,9 +85,14 @@ class Ports:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        ports = await self._free_ports(gateway, tuple(addresses.values()), len(wanted.indices))
+        taken, before = self._taken(name), _lost(seen, wanted)
+        kept = {i: b.external_port for i, b in before.items() if b.gateway == name and b.external_port not in taken}
+        avoided = taken | frozenset(kept.values())
+        count = len(wanted.indices) - len(kept)
+        fresh = iter(await self._free_ports(gateway, avoided, tuple(addresses.values()), count))
         writes = []
-        for index, port in zip(wanted.indices, ports, strict=True):
+        for index in wanted.indices:
+            port = kept[index] if index in kept else next(fresh)
             lease = Lease.model_validate(
                 {
                     "job": seen.wish.id,
@@ -109,15 +115,16 @@ class Ports:
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         return LeaseWrite(Unchanged(key, Revision(0)), Put(key, encode(lease)))
 
-    def _gateway(self, seen: Seen, count: int) -> GatewayName:
+    def _gateway(self, seen: Seen, wanted: LeasePorts) -> GatewayName:
         """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
         held = [link.lease.gateway for link in seen.links if not link.lease.released]
+        held += [lost.gateway for lost in _lost(seen, wanted).values() if lost.gateway in self.gateways]
         if held:
             return self._configured(GatewayName(held[0]))
         answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
         usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
         taken = {name: len(self._taken(name)) + self._promised[name] for name in usable}
-        return choose_gateway(taken, self.settings.ports, count)
+        return choose_gateway(taken, self.settings.ports, len(wanted.indices))
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:
@@ -130,10 +137,12 @@ class Ports:
         names = (name for name in self.world.leases.names() if name.startswith(prefix))
         return frozenset(int(port) for name in names if re.fullmatch("[0-9]{1,5}", port := name.removeprefix(prefix)))
 
-    async def _free_ports(self, gateway: Forwarder, ips: tuple[str, ...], count: int) -> list[int]:
+    async def _free_ports(
+        self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...], count: int
+    ) -> list[int]:
         """Return ports without a lease on which nothing listens, on the gateway and on every node of the job."""
         chance = None if self.settings.static else self.chance
-        offered = iter(candidates(self._taken(gateway.name), self.settings.ports, chance))
+        offered = iter(candidates(taken, self.settings.ports, chance))
         free: list[int] = []
         while batch := list(islice(offered, count - len(free))):
             occupied = await gateway.listening(batch, ips)
@@ -168,3 +177,10 @@ class Ports:
         if stored is None or stored.value != lease:
             raise Conflict(f"{key} changed")
         return await self.store.commit((Unchanged(key, stored.mod_revision),), (Put(key, encode(new)),))
+
+
+def _lost(seen: Seen, wanted: LeasePorts) -> dict[int, Service]:
+    """Return by index the links that this run had: somebody deleted their leases, and its application listens there."""
+    services = seen.report.services if seen.report is not None else ()
+    ours = (service for service in services if service.run == wanted.run and service.index in wanted.indices)
+    return {service.index: service for service in ours}

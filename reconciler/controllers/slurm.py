@@ -16,6 +16,7 @@ from reconciler.model.base import JobId
 from reconciler.model.decision import Missing
 from reconciler.model.queue import QueueListing
 from reconciler.model.report import Phase, Report
+from reconciler.plan.slurm import is_alive
 
 log = structlog.get_logger()
 
@@ -82,14 +83,16 @@ class SlurmController:
 
     def _count_ownerless(self, listing: QueueListing) -> None:
         owned, before = self.world.wishes.names(), self.sight.ownerless
-        found = {row.mark.job for row in listing.rows if row.mark.job not in owned}
+        found = {row.mark.job for row in listing.rows if row.mark.job not in owned and is_alive(row)}
         self.sight.ownerless = {job: before.get(job, 0) + 1 for job in found}
         for job in sorted(found):
             self.queues.orphans.add(job, Priority.RESYNC)
 
     def _busy(self, now: datetime) -> bool:
-        return any(_expects_change(report, now) for _, report in self.world.reports.items()) or any(
-            wish.deleted is not None for _, wish in self.world.wishes.items()
+        return (
+            bool(self.sight.ownerless)  # repeated sightings decide about them: no reason to take half a minute
+            or any(_expects_change(report, now) for _, report in self.world.reports.items())
+            or any(wish.deleted is not None for _, wish in self.world.wishes.items())
         )
 
 

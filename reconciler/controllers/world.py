@@ -78,6 +78,11 @@ class Shelf(Generic[V]):
             raise self._parked[name]
         return self._values.get(name)
 
+    def readable(self, name: str) -> V | None:
+        """Return the last value that could be read of a key that is not gone; None when there is none."""
+        stored = self._values.get(name)
+        return stored.value if stored is not None else None
+
     def items(self) -> Iterator[tuple[str, V]]:
         """Yield name and value of all that was ever readable and is not gone, in no order."""
         return ((name, stored.value) for name, stored in self._values.items())

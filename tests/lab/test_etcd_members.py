@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from deploy.site.daemons import Daemons
 from reconciler.model.report import Phase
@@ -17,6 +18,11 @@ from tests.lab.supervisor import Supervisor
 
 PATIENCE_S = 60.0
 """etcd elects, a controller that lost its lease starts anew, and only then work goes on."""
+
+
+def each_or(first: str) -> list[ParameterSet]:
+    """Take every member in the long form, else one."""
+    return [pytest.param(name, marks=() if name == first else pytest.mark.long) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def link(portal: Portal, session: str) -> Iterator[Link]:
     assert ran_twice(portal.site) == []
 
 
-@pytest.mark.parametrize("member", NAMES)
+@pytest.mark.parametrize("member", each_or("two"))
 def test_with_a_member_killed_jobs_come_and_go(members: Members, portal: Portal, link: Link, member: str) -> None:
     members.kill(member)
     try:
@@ -67,7 +73,7 @@ def test_with_a_member_killed_jobs_come_and_go(members: Members, portal: Portal,
         members.start(member)
 
 
-@pytest.mark.parametrize("member", NAMES)
+@pytest.mark.parametrize("member", each_or("one"))
 def test_with_a_member_frozen_jobs_come_and_go(members: Members, portal: Portal, link: Link, member: str) -> None:
     """Harder than a dead one: its connections stay open and answer nothing."""
     members.processes[member].send_signal(signal.SIGSTOP)

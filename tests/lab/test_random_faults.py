@@ -3,9 +3,12 @@
 ``--faults 100 --seed 7`` chooses how many faults, and which; the counts are logged.
 """
 
+import json
 import logging
 import random
+import re
 import time
+from collections import Counter
 
 import pytest
 
@@ -60,10 +63,17 @@ def test_whatever_breaks_nothing_is_doubled_and_nothing_is_left(portal: Portal, 
     log.warning(
         "%d restarts, %d passes failed, %d broken", supervisor.restarts, _count(logs, "pass_failed"), len(broken)
     )
+    log.warning("why passes failed: %s", _reasons(logs).most_common(6))
     log.warning("%d jobs ran twice at once, %d things left", len(ran_twice(portal.site)), len(leftovers(daemons)))
     assert broken == []
     assert ran_twice(portal.site) == []
     assert traffic.begun >= count / 4, "too little went on for the faults to hit anything"
+
+
+def _reasons(lines: list[str]) -> Counter[str]:
+    """Count the failed passes by kind of key and message, numbers aside."""
+    failed = [json.loads(line) for line in lines if '"pass_failed"' in line]
+    return Counter(f"{line['kind']}: {re.sub(r'[0-9]+', '#', line['message'])[:100]}" for line in failed)
 
 
 def _count(lines: list[str], event: str) -> int:

@@ -13,6 +13,7 @@ from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.report import Phase
 from reconciler.store.kv import Delete
 from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.memory_store import Lost
@@ -183,3 +184,23 @@ async def test_jobs_that_ask_at_the_same_time_are_spread_over_the_gateways(
         await site.until(partial(site.forwarded, job), "True")
     used = Counter(lease.gateway for lease in await site.leases())
     assert sorted(used.values()) == [2, 2]
+
+
+@pytest.mark.invariant("I12")
+@pytest.mark.parametrize("sessions", [1, 12])
+async def test_a_running_job_whose_lease_is_deleted_by_hand_has_the_same_port_again(site: Site, sessions: int) -> None:
+    """Found on the real site: nobody told the job, and its new lease was another port, where nothing listens."""
+    jobs = [f"job{number:03}" for number in range(sessions)]
+    before = {lease.job: lease.port for job in jobs for lease in await site.available(job)}
+    changes = sum(gateway.changes for gateway in site.gateways.values())
+    for lease in await site.leases():
+        await site.remove(site.keys.lease(GatewayName(lease.gateway), lease.port))
+    await site.until(lambda: ports_of(site), before)
+    for job in jobs:
+        await site.until_phase(job, Phase.AVAILABLE)
+    assert site.open_ports() == set(before.values())
+    assert sum(gateway.changes for gateway in site.gateways.values()) == changes, "its users were cut off"
+
+
+async def ports_of(site: Site) -> dict[str, int]:
+    return {lease.job: lease.port for lease in await site.leases()}

@@ -7,6 +7,7 @@ import pytest
 from reconciler.errors import Refused, UnexpectedOutput, Unreachable
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
+from reconciler.store.kv import Entry
 from tests.unit.controllers.site import PATIENCE_S, Site
 
 pytestmark = pytest.mark.looptime
@@ -197,6 +198,28 @@ async def test_what_is_left_of_a_vanished_wish_stays_until_slurm_was_seen(site: 
     site.slurm.tick()
     await asyncio.sleep(PATIENCE_S)
     assert (site.slurm.running(JOB), await site.report(JOB)) == ((), None)
+
+
+async def test_jobs_that_are_over_and_forgotten_cost_etcd_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on the real site: Slurm lists an ended job for minutes, and each listing asked etcd for each one's wish."""
+    await site.available(JOB)
+    await site.unwish(JOB)
+    await site.until_phase(JOB, Phase.COMPLETING)
+    site.slurm.tick()
+    await site.until(lambda: site.keys_of(JOB), [])
+    await asyncio.sleep(site.config.gateways.quarantine_s + 10)
+    assert [job.mark.job for job in site.slurm.jobs if job.mark is not None] == [JOB]
+    read: list[str] = []
+    get = site.store.get
+
+    async def counted(key: str) -> Entry | None:
+        read.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(site.store, "get", counted)
+    await site.submitted("other1")
+    await asyncio.sleep(60)
+    assert site.keys.wish(JobId(JOB)) not in read
 
 
 @pytest.mark.invariant("I2", "I4")
