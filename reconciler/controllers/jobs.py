@@ -218,7 +218,7 @@ class _Pass:
         async with self._c.ports.choosing(self._seen, wanted) as groups:
             for leases in groups:
                 guards = (*self._guards(), *(write.guard for write in leases))
-                puts = (again, *(write.put for write in leases))
+                puts = (*(write.put for write in leases), again)
                 self._report_revision = await self._c.store.commit(guards, puts)
                 await self._c.reached(self._report_revision)
 
