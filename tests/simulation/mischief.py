@@ -7,7 +7,7 @@ from functools import partial
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
 from tests.fakes.slurm_world import FakeJob
-from tests.simulation.cluster import Cluster, at_once
+from tests.simulation.cluster import LONGEST_HIDING, Cluster, at_once
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.faults import Chaos, Fault
 from tests.simulation.kernel import Kernel
@@ -21,9 +21,6 @@ STALE_S = 4.0
 
 HIDING_S = 20.0
 """After this long a job is in all listings again."""
-
-LONGEST_HIDING = 2
-"""Listings in a row that leave a job out; fewer than the three after which it may be called lost."""
 
 
 @dataclass
