@@ -42,7 +42,9 @@ class GatewayController:
             self._see(name, await gateway.read())
             return self.read_back_interval_s
         live = self.sight.in_force.get(name)
-        wanted = await self._wanted(name, await gateway.read() if live is None else live)
+        if live is None or self._ownerless(name, live):
+            live = await gateway.read()  # what has no owner may stay for a while, and is never put back
+        wanted = await self._wanted(name, live)
         self.sight.opening(name, wanted)
         applied = await gateway.apply(wanted, self.epoch)
         self._log(name, applied)
@@ -53,13 +55,16 @@ class GatewayController:
         """Return the routes of all open leases, and those in force whose lease is not surely gone."""
         leases = self.world.leases.on_gateway(name)
         wanted = frozenset(Route.of(lease) for lease in leases if not lease.released)
-        known = {Route.of(lease).way for lease in leases}
-        ownerless = [route for route in sorted(live) if route.way not in known]
+        ownerless = self._ownerless(name, live)
         claimed = self._claimed(name, ownerless)
         if self.doubts[name].holds(len(ownerless), len(live)):
             return wanted | frozenset(ownerless)
         unclaimed = [route for route in ownerless if route not in claimed]
         return wanted | claimed | frozenset([route for route in unclaimed if await self._may_be_owned(name, route)])
+
+    def _ownerless(self, name: GatewayName, live: frozenset[Route]) -> list[Route]:
+        known = {Route.of(lease).way for lease in self.world.leases.on_gateway(name)}
+        return [route for route in sorted(live) if route.way not in known]
 
     def _claimed(self, name: GatewayName, ownerless: Sequence[Route]) -> frozenset[Route]:
         """Return the routes of running jobs whose leases somebody deleted, and let those jobs look.

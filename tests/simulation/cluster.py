@@ -18,6 +18,9 @@ from tests.simulation.kernel import Kernel
 T = TypeVar("T")
 
 NODES = {f"c{number}": f"10.101.0.{number}" for number in range(1, 5)}
+LONGEST_HIDING = 2
+"""Listings in a row that may leave a job out; fewer than the three after which it may be called lost."""
+
 TICK_S = 1.0
 """How often slurmctld schedules."""
 
@@ -64,6 +67,8 @@ class Cluster:
     """Jobs that the next listings leave out, and how many listings."""
     stale: QueueListing | None = None
     """An earlier answer that the next listing gives again."""
+    _omitted: dict[SlurmId, int] = field(default_factory=dict)
+    """Listings in a row that left each job out."""
     _backlog: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -116,7 +121,9 @@ class Cluster:
         left = self.hidden.pop(slurm_id, 0)
         if left > 1:
             self.hidden[slurm_id] = left - 1
-        return left > 0
+        hides = left > 0 and self._omitted.get(slurm_id, 0) < LONGEST_HIDING
+        self._omitted[slurm_id] = self._omitted.get(slurm_id, 0) + 1 if hides else 0
+        return hides
 
     def change(
         self, name: GatewayName, steps: Sequence[Route], routes: frozenset[Route], sent: float, epoch: int
@@ -137,6 +144,7 @@ class Cluster:
     def resume(self) -> None:
         """Let slurmctld go on, first with what it took in."""
         self.paused = False
+        self.stale = None
         backlog, self._backlog = self._backlog, []
         for effect in backlog:
             with suppress(ReconcilerError):

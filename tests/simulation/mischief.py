@@ -7,7 +7,7 @@ from functools import partial
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
 from tests.fakes.slurm_world import FakeJob
-from tests.simulation.cluster import Cluster, at_once
+from tests.simulation.cluster import LONGEST_HIDING, Cluster, at_once
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.faults import Chaos, Fault
 from tests.simulation.kernel import Kernel
@@ -16,9 +16,11 @@ from tests.simulation.process import Process
 
 STEP_S = 1.0
 
+STALE_S = 4.0
+"""Nobody gets an answer older than this; after a submission far longer than this is waited."""
+
 HIDING_S = 20.0
-LONGEST_HIDING = 2
-"""Listings in a row that leave a job out; fewer than the three after which it may be called lost."""
+"""After this long a job is in all listings again."""
 
 
 @dataclass
@@ -128,7 +130,11 @@ class Mischief:
         def give_again() -> None:
             self.cluster.stale = earlier
 
+        def give_no_longer() -> None:
+            self.cluster.stale = None
+
         self.kernel.after(self.kernel.chance.uniform(0.1, 2.0), give_again)
+        self.kernel.after(STALE_S, give_no_longer)
 
     def _fail_job(self) -> None:
         for job in self._some(Stage.ACTIVE):
@@ -190,7 +196,8 @@ class Mischief:
     # People and clocks
 
     def _jump(self) -> None:
-        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 90.0)))
+        """Set all clocks; forward by less than sbatch may take, for an intent's age is told by these clocks."""
+        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 10.0)))
 
     def _mislay(self) -> None:
         wished = [job for job, wish in self.portal.books.wishes().items() if wish.deleted is None]

@@ -29,6 +29,9 @@ PEACE_S = 900.0
 """Within this long after the last fault everything must have come true: an sbatch of unknown outcome is waited for
 (62 s), a backoff ends (60 s), a job is lost (30 s), a finished one forgotten (120 s), one after the other."""
 
+MENDING_S = 95.0
+"""By then all that was broken is mended: the longest stop of a process and of slurmctld is 90 s."""
+
 PATIENCE_S = 30.0
 """From agreement to silence: last looks may still be on their way into reports."""
 
@@ -127,6 +130,7 @@ class Simulation:
             self.start()
         self.kernel.run(CHAOS_S)
         self.calm_down()
+        self.kernel.run(MENDING_S)
         self._await(self.agreement.complaint)
         self._require_quiet()
         for job in sorted(self.books.wishes()):

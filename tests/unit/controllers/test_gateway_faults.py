@@ -179,3 +179,17 @@ async def test_a_restart_says_nothing_of_a_gateway_before_it_has_looked(site: Si
 
     await NodeController(world, Sight(), site.store, site.slurm, dict(site.gateways), reached).reconcile("gateway-1")
     assert await site.store.get(key) == before
+
+
+@pytest.mark.invariant("I4", "I12")
+async def test_a_rule_without_an_owner_that_is_doubted_stays_gone_when_somebody_removes_it(site: Site) -> None:
+    """While its absence of a lease was doubted a rule counted as wanted, and was put back from the last look."""
+    strays = [Route(50090 + number, "10.101.0.99", 50090) for number in range(8)]
+    for stray in strays:
+        site.gateway.add_stray(stray)
+    await asyncio.sleep(5)
+    assert strays[0] in site.gateway.routes
+    site.gateway.break_route(strays[0].port)
+    await asyncio.sleep(4)
+    assert strays[0] not in site.gateway.routes
+    assert strays[1] in site.gateway.routes
