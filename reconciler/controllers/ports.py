@@ -117,7 +117,7 @@ class Ports:
 
     def _gateway(self, seen: Seen, wanted: LeasePorts) -> GatewayName:
         """Stay on the gateway where the job has ports already, or take the emptiest of those that answer."""
-        held = [link.lease.gateway for link in seen.links if not link.lease.released]
+        held = [lease.gateway for lease in seen.open_leases]
         held += [lost.gateway for lost in _lost(seen, wanted).values() if lost.gateway in self.gateways]
         if held:
             return self._configured(GatewayName(held[0]))

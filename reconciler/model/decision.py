@@ -48,6 +48,11 @@ class Seen:
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
 
+    @property
+    def open_leases(self) -> tuple[Lease, ...]:
+        """Return the leases that were not given back."""
+        return tuple(link.lease for link in self.links if not link.lease.released)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -21,6 +21,7 @@ from reconciler.model.decision import (
     Seen,
     Submit,
 )
+from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
@@ -54,8 +55,8 @@ def _with_sources(decision: Decision, seen: Seen) -> Decision:
     released = {
         lease.port for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases
     }
-    leases = (link.lease for link in seen.links if not link.lease.released and link.lease.port not in released)
-    outdated = tuple(lease for lease in leases if lease.sources != seen.wish.spec.allow_from)
+    kept = (lease for lease in seen.open_leases if lease.port not in released)
+    outdated = tuple(lease for lease in kept if lease.sources != seen.wish.spec.allow_from)
     if not outdated:
         return decision
     change = ChangeSources(outdated, seen.wish.spec.allow_from)
@@ -154,7 +155,7 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     outdated = _release(seen, but_of=seen.forward.run)
     if outdated:
         return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
-    leased = {link.lease.index for link in seen.links if not link.lease.released}
+    leased = {lease.index for lease in seen.open_leases}
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:
         return Decision(
@@ -244,16 +245,17 @@ def _living(view: SlurmView) -> tuple[QueueRow, ...]:
 
 def _release(seen: Seen, but_of: str | None = None) -> tuple[Action, ...]:
     """Give back the job's ports, all of them or those of other runs."""
-    leases = tuple(link.lease for link in seen.links if not link.lease.released and link.lease.run != but_of)
-    return (ReleaseLeases(leases),) if leases else ()
+    return _releasing(tuple(lease for lease in seen.open_leases if lease.run != but_of))
 
 
 def _release_earlier(seen: Seen, view: SlurmView) -> tuple[Action, ...]:
     """Give back the ports of runs before the present one."""
     record = view.record
     present = (record.job_id or 0, record.requeues) if record is not None else (0, 0)
-    open_ = (link.lease for link in seen.links if not link.lease.released)
-    leases = tuple(lease for lease in open_ if lease.run_order < present)
+    return _releasing(tuple(lease for lease in seen.open_leases if lease.run_order < present))
+
+
+def _releasing(leases: tuple[Lease, ...]) -> tuple[Action, ...]:
     return (ReleaseLeases(leases),) if leases else ()
 
 
