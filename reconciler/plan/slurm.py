@@ -138,7 +138,7 @@ def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datet
         # One dated after now is of before the clock was set back, and may be older than the intent.
         shown = seen.listing is not None and settled <= seen.listing.asked <= now
         return Standing.REPEATABLE if shown else Standing.UNSETTLED
-    missing = seen.missing
+    missing = seen.missing if seen.missing is not None and seen.missing.slurm_id == record.job_id else None
     if missing is None and record.submitted is None:
         return Standing.ACCEPTED
     if missing is None or missing.listings < limits.lost_after_listings:

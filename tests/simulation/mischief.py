@@ -201,8 +201,11 @@ class Mischief:
         self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 10.0)))
 
     def _reuse(self) -> None:
-        """Wish under the id of a wish that is gone, whose Slurm job may still be listed."""
-        gone = sorted(self.portal.wished - self.portal.books.wishes().keys())
+        """Wish under the id of a wish that is gone, whose Slurm job may still be listed.
+
+        Not so after a forced delete: whoever forces is told to leave the id alone, for nothing waits for its job's end.
+        """
+        gone = sorted(self.portal.wished - self.portal.forced - self.portal.books.wishes().keys())
         if gone:
             self.portal.wish_again(self.kernel.chance.choice(gone[-3:]))
 

@@ -1,9 +1,11 @@
 """The plan of a job, case by case."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from reconciler.model.base import SlurmId
 from reconciler.model.decision import (
     Cancel,
     Forget,
@@ -111,7 +113,7 @@ def test_a_slurm_job_older_than_its_wish_belonged_to_an_earlier_one_and_goes_bef
 
 @pytest.mark.invariant("I2")
 def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 1))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 1))
     decision = plan(seen, LIMITS, at(60))
     assert (decision.report.phase, decision.actions) == (Phase.RUNNING, ())
     assert condition(seen, "Started") == ("Unknown", "NotSeen")
@@ -120,14 +122,25 @@ def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
 @pytest.mark.invariant("I2")
 @pytest.mark.parametrize(("listings", "after_s"), [(2, 3600), (100, 29)])
 def test_a_job_is_not_lost_before_enough_listings_and_enough_time(listings: int, after_s: float) -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, listings))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, listings))
     assert plan(seen, LIMITS, at(after_s)).report.phase is Phase.RUNNING
 
 
 def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 3))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 3))
     assert plan(seen, LIMITS, at(30)).report.phase is Phase.FINISHED
     assert condition(seen, "Finished") == ("True", "Lost")
+
+
+@pytest.mark.invariant("I2")
+def test_the_absence_of_an_earlier_job_is_not_held_against_the_next_one() -> None:
+    """An id was used again within seconds: its new job was called lost before any listing could show it."""
+    earlier = Missing(SlurmId(6), T0 - timedelta(hours=1), 100)
+    assert plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).actions == ()
+    assert (
+        plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).report.phase
+        is Phase.SUBMITTED
+    )
 
 
 @pytest.mark.invariant("I2")
