@@ -30,6 +30,7 @@ from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import SlurmController
+from reconciler.controllers.terms import terms_of
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
 from reconciler.errors import ConfigError
@@ -276,4 +277,5 @@ def _limits(config: Config) -> Limits:
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,
+        terms=terms_of(config.policy),
     )

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from reconciler.config.kinds import Address, Credential, Misfit, Port, Seconds, Section
 
+Minutes = Annotated[float, Field(gt=0, le=31 * 1440)]
+
 
 class Ssh(Section):
     """How nodes are reached."""
@@ -132,3 +134,10 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    max_lifetime_minutes: Minutes | None = None
+    """A session is ended this long after its start; a job may ask for less. Without it there is no limit."""
+    idle_stop_minutes: Minutes | None = None
+    """A session through whose ports no packet has passed for so long is ended; a job may ask for less. Without it only
+    jobs that ask for it are."""
+    warn_before_end_minutes: Annotated[float, Field(ge=0, le=31 * 1440)] = 10.0
+    """The end of a session is announced in its report this long before; of an idle one not before half its time."""

@@ -22,6 +22,7 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
     if report is not None and report.value.phase is not Phase.FINISHED:
         for service in report.value.services:  # a lease that cannot be read is still the job's
             world.leases.get(lease_name(service.gateway, service.external_port))
+    nodes = tuple(command_nodes)
     return Seen(
         wish=wish,
         report=report.value if report is not None else None,
@@ -30,5 +31,12 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
         listing=sight.listing,
         missing=sight.missing.get(job),
         paused=world.paused or (wish.spec.paused and wish.deleted is None),
-        reachable=any(node.healthy for node in command_nodes),
+        reachable=any(node.healthy for node in nodes),
+        sets_time_limits=_any_sets_time_limits(nodes),
     )
+
+
+def _any_sets_time_limits(nodes: Iterable[NodeHealth]) -> bool | None:
+    """Return whether any node may change a time limit; None while none is known to and some were not asked yet."""
+    known = {node.sets_time_limits for node in nodes}
+    return True if True in known else None if None in known else False

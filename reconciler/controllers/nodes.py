@@ -52,6 +52,8 @@ class NodeController:
             report = report.model_copy(update={"backend": stored.value.backend})  # not looked at yet
         if stored is not None and report.rules is None:
             report = report.model_copy(update={"rules": stored.value.rules})
+        if stored is not None and report.sets_time_limits is None:
+            report = report.model_copy(update={"sets_time_limits": stored.value.sets_time_limits})
         if stored is None or stored.value != report:
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
 
@@ -67,5 +69,11 @@ class NodeController:
 def _report(health: NodeHealth, rules: int | None, backend: Backend | None) -> NodeReport:
     reason = health.reason or "Answers."
     return NodeReport(
-        name=health.name, healthy=health.healthy, reason=reason, since=health.since, rules=rules, backend=backend
+        name=health.name,
+        healthy=health.healthy,
+        reason=reason,
+        since=health.since,
+        rules=rules,
+        backend=backend,
+        sets_time_limits=health.sets_time_limits,
     )

@@ -22,6 +22,7 @@ from reconciler.model.decision import (
     Limits,
     Look,
     ReleaseLeases,
+    SetTimeLimit,
     Submit,
 )
 from reconciler.model.lease import Lease
@@ -55,6 +56,8 @@ def _in_words(action: Action) -> str:
             return "list Slurm at once"
         case Cancel(row):
             return f"cancel Slurm job {row.slurm_id} ({row.state})"
+        case SetTimeLimit(row, minutes):
+            return f"set the time limit of Slurm job {row.slurm_id} to {minutes} minutes"
         case LeasePorts(indices, node, _):
             return f"lease {len(indices)} ports to {node}"
         case ChangeSources(leases, sources):

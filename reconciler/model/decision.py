@@ -1,7 +1,7 @@
 """What a plan is made of: everything seen of one job, and what follows from it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 
 from reconciler.model.base import SlurmId
@@ -9,6 +9,18 @@ from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
 from reconciler.model.report import Report
 from reconciler.model.wish import ForwardRequest, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a gateway counted on one port."""
+
+    packets: int
+    """Of its rules that let packets through; they begin again at 0 whenever they are written."""
+    read: datetime
+    """When this count was asked for."""
+    opened: datetime | None = None
+    """When this process last wrote the rules, if it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,8 @@ class Link:
     """Whether its rules are in force, as last read back; None: not known."""
     healthy: bool | None = None
     """Whether the application answered the last probe; None: not probed yet."""
+    count: Count | None = None
+    """What has passed through it; None: not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +64,25 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    sets_time_limits: bool | None = None
+    """Whether sudo on some command node permits the change of a time limit; None: not known yet."""
 
     @property
     def open_leases(self) -> tuple[Lease, ...]:
         """Return the leases that were not given back."""
         return tuple(link.lease for link in self.links if not link.lease.released)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The site's rules for sessions that run; None: no such rule."""
+
+    lifetime: timedelta | None = None
+    """A job may ask for less."""
+    idle_stop: timedelta | None = None
+    """A job may ask for less."""
+    warning: timedelta = timedelta(0)
+    """An end is announced this long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +98,7 @@ class Limits:
     lost_after_listings: int
     lost_after_s: float
     keep_finished_s: float
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +118,14 @@ class Cancel:
     """Run scancel for exactly this Slurm job."""
 
     row: QueueRow
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimeLimit:
+    """Change the time limit of exactly this Slurm job."""
+
+    row: QueueRow
+    minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +157,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Look | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | SetTimeLimit | LeasePorts | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Condition(Value):
     message: str
     """One sentence for people."""
     since: Moment
+    ends: Moment | None = None
+    """``Ending``: when the job ends if nothing changes."""
 
 
 class SlurmRecord(Value):
@@ -58,6 +60,21 @@ class SlurmRecord(Value):
     """How often Slurm was seen to put the same job back into its queue after it had started."""
     started: Moment | None = None
     ends: Moment | None = None
+    time_limit_minutes: int | None = None
+    """As Slurm has it; None: not seen yet, or no limit."""
+    expected_start: Moment | None = None
+    """While it waits: Slurm's estimate, to some minutes; None where Slurm has none."""
+    queue_position: int | None = None
+    """While it waits: 1 is next among all that wait for its partition; large ones to a tenth."""
+
+
+class Activity(Value):
+    """When packets last passed through the job's ports."""
+
+    last_active: Moment
+    """To some minutes, never too early."""
+    packets: dict[str, int]
+    """What each ``<gateway>/<port>`` had counted then: the same again, at any later time, means that none passed."""
 
 
 class Service(Value):
@@ -86,6 +103,8 @@ class Report(Value):
     slurm: SlurmRecord | None = None
     services: tuple[Service, ...] = ()
     """Filled once the rules are live; the last known ones stay when the job is finished."""
+    activity: Activity | None = None
+    """Of a job with an idle stop, once its rules were counted."""
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -117,3 +136,5 @@ class NodeReport(Value):
     """Gateways: routes in force."""
     backend: Literal["nft", "legacy"] | None = None
     """Gateways: the kind of iptables found at first contact."""
+    sets_time_limits: bool | None = None
+    """Command nodes: whether sudo permits the scontrol that changes a time limit; None: not asked yet."""

@@ -20,6 +20,7 @@ VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
 VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+Minutes = Annotated[int, Field(ge=1, le=60 * 24 * 31)]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 
 
@@ -37,7 +38,8 @@ class Resources(Value):
     """Per node."""
     gpus: Annotated[int, Field(ge=0, le=64)] | None = None
     """Per node."""
-    time_limit_minutes: Annotated[int, Field(ge=1, le=60 * 24 * 31)] | None = None
+    time_limit_minutes: Minutes | None = None
+    """Slurm's; changeable while the job waits or runs, where the site lets us."""
 
 
 class JobSpec(Value):
@@ -49,6 +51,10 @@ class JobSpec(Value):
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
+    lifetime_minutes: Minutes | None = None
+    """The job is ended this long after its start; the site may have a shorter one."""
+    idle_stop_minutes: Minutes | None = None
+    """The job is ended when no packet passed through its ports for so long; the site may have a shorter time."""
     allow_from: AllowedSources = ()
     """Who may connect to the job's ports, changeable while it runs; empty: everyone."""
     paused: bool = False

@@ -25,6 +25,7 @@ from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
+from reconciler.plan.session import with_session
 from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
 
 STEP_S = 2.0
@@ -46,7 +47,7 @@ NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits, now)
-    decision = _next_step(seen, view, limits, now)
+    decision = with_session(_next_step(seen, view, limits, now), seen, view, limits, now)
     return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
 
 

@@ -127,7 +127,7 @@ class Gateway:
             raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
         repaired = repairs(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
         self._confirmed = routes
-        return Applied(routes=routes, repaired=repaired, commands=taken)
+        return Applied(routes=routes, repaired=repaired, commands=taken, packets=seen.packets)
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return for every target whether something accepts connections there, as seen from the gateway."""

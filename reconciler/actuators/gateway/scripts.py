@@ -28,10 +28,12 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 def read() -> Command:
-    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own."""
-    version = f"{IPTABLES} --version </dev/null; echo end version $?\n"
-    looks = (f"{IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
-    return Command(SHELL, stdin="".join((version, *looks)))
+    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own.
+
+    The filter table comes with its counters (``-v``): they tell which routes are used.
+    """
+    looks = (("--version", "version"), ("-t filter -S -v", "filter"), ("-t nat -S", "nat"))
+    return Command(SHELL, stdin="".join(f"{IPTABLES} {look} </dev/null; echo end {name} $?\n" for look, name in looks))
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:

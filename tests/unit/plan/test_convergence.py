@@ -19,6 +19,7 @@ from reconciler.model.decision import (
     Look,
     ReleaseLeases,
     Seen,
+    SetTimeLimit,
     Submit,
 )
 from reconciler.model.lease import Lease
@@ -74,6 +75,11 @@ class Cluster:
                 pass  # every listing of this world is fresh
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
+            case SetTimeLimit(row, minutes):
+                self.jobs = [
+                    replace(job, time_limit_minutes=minutes) if job.slurm_id == row.slurm_id else job
+                    for job in self.jobs
+                ]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
             case ChangeSources(leases, sources):
