@@ -37,6 +37,6 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
 
 
 def _any_sets_time_limits(nodes: Iterable[NodeHealth]) -> bool | None:
-    """Return whether any node may change a time limit; None while none is known to and some were not asked yet."""
-    known = {node.sets_time_limits for node in nodes}
-    return True if True in known else None if None in known else False
+    """Return whether any node that was asked may change a time limit; None before one was."""
+    known = [node.sets_time_limits for node in nodes if node.sets_time_limits is not None]
+    return any(known) if known else None

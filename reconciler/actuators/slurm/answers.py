@@ -36,7 +36,7 @@ _CONTROLLER_SAYS_NO = re.compile(
 )
 """Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer
 is none: all trouble between sbatch and slurmctld is told in the same place, and may leave a job behind."""
-_ENDED = re.compile(r"already finished|already completing or completed")
+_OVER = re.compile(r"Invalid job id specified|already finished|already completing or completed")
 _LIMIT_REFUSED = re.compile(r"permission denied|[Tt]ime limit is invalid|Invalid time limit|is disabled|not supported")
 _GONE = re.compile(r"Invalid job id specified|already completing or completed")
 
@@ -96,16 +96,14 @@ def cancelled(finished: Finished) -> None:
 
 
 def limited(finished: Finished) -> None:
-    """Return if the time limit was changed, or the job has ended meanwhile.
+    """Return if the time limit was changed, or the job has ended meanwhile: the next listing shows which.
 
     Raises:
         Refused: Slurm or sudo said no.
         Unreachable: anything else.
     """
-    if finished.exit_status == 0 or _ENDED.search(finished.stderr):
+    if finished.exit_status in {0, commands.NOT_OURS} or _OVER.search(finished.stderr):
         return
-    if finished.exit_status == commands.NOT_SHOWN:
-        raise Unreachable(f"squeue does not show the job, so its time limit stays: {finished.complaint}")
     if _SUDO_SAYS_NO.search(finished.stderr) or _LIMIT_REFUSED.search(finished.stderr):
         raise Refused(f"the time limit could not be changed: {finished.complaint}")
     raise Unreachable(f"scontrol failed: {finished.complaint}")

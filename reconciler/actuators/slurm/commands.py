@@ -111,12 +111,14 @@ def set_time_limit(row: QueueRow, minutes: int, marks: Marks) -> Command:
     guards = (f"--jobs={row.slurm_id}", f"--name={marks.name(row.mark.job)}", f"--user={row.user}")
     ask = ("sudo", "-n", "squeue", "--noheader", "--all", *guards, "--format=%i")
     change = ("sudo", "-n", *_limiting(row.slurm_id, minutes))
-    script = f'[ "$({shlex.join(ask)})" = {row.slurm_id} ] || exit {NOT_SHOWN}; {shlex.join(change)}'
+    script = (
+        f'shown=$({shlex.join(ask)}) || exit 1; [ "$shown" = {row.slurm_id} ] || exit {NOT_OURS}; {shlex.join(change)}'
+    )
     return Command((*ENGLISH, "sh", "-c", script))
 
 
-NOT_SHOWN = 64
-"""What the change of a time limit ends with where squeue does not show the job."""
+NOT_OURS = 64
+"""What the change of a time limit ends with where the id is no longer that job's."""
 
 
 def _limiting(slurm_id: SlurmId, minutes: int) -> tuple[str, ...]:
