@@ -29,8 +29,9 @@ class Ssh(Section):
 class Slurm(Section):
     """How Slurm is asked."""
 
-    poll_busy_s: Seconds = 1.0
-    """Between two listings while something is about to change; at most `slurm.poll-quiet-s`."""
+    poll_busy_s: Seconds = 2.0
+    """Between two listings while something is about to change, and in the long run never more often than this; at
+    most `slurm.poll-quiet-s`."""
     poll_quiet_s: Seconds = 10.0
     """Between two listings otherwise; must stay below a third of `slurm.min-job-age-s`."""
     min_job_age_s: Seconds = 300.0

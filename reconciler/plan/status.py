@@ -49,18 +49,15 @@ def first(wish: Wish, now: datetime) -> Report:
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:
     """Return the last report of a job that can never run, for example because Slurm refused it."""
     claim = _aged(Claim("Finished", "True", reason, message), last, now)
-    others = tuple(c for c in last.conditions if c.type not in {"Finished", PROGRESSING})
+    others = tuple(c for c in last.conditions if c.type not in {"Submitted", "Started", "Finished", PROGRESSING})
     since = last.since if last.phase is Phase.FINISHED else now
     return last.model_copy(update={"phase": Phase.FINISHED, "since": since, "conditions": (*others, claim)})
 
 
 def hindered(last: Report, reason: str, message: str, now: datetime) -> Report:
-    """Return the report with what stands in the way; the first message of a reason stays, so that it has an age."""
-    known = next((c for c in last.conditions if c.type == PROGRESSING), None)
-    if known is not None and known.reason == reason:
-        return last
+    """Return the report with what stands in the way: the last message, and since when the reason is the same."""
+    claim = _aged(Claim(PROGRESSING, "False", reason, message), last, now)
     others = tuple(c for c in last.conditions if c.type != PROGRESSING)
-    claim = Condition(type=PROGRESSING, status="False", reason=reason, message=message, since=now)
     return last.model_copy(update={"conditions": (*others, claim)})
 
 
@@ -104,7 +101,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [_end(view, seen.report)]
+        return [_end(seen, view)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
@@ -123,6 +120,9 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
         case Standing.WAITING:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             why = view.row.reason if view.row is not None and view.row.reason else "no reason given"
+            if view.record is not None and view.record.requeues:
+                message = f"Slurm put the job back into its queue and says {word}: {why}."
+                return [accepted, Claim("Started", "False", "Requeued", message)]
             return [accepted, Claim("Started", "False", "Queued", f"Slurm says {word}: {why}.")]
         case _:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
@@ -131,7 +131,7 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
 
 END_REASONS = {
     "COMPLETED": ("Completed", "The job's script ended."),
-    "CANCELLED": ("Cancelled", "The job was cancelled."),
+    "CANCELLED": ("Cancelled", "The job was cancelled with scancel, by its user or an operator."),
     "FAILED": ("Failed", "The job's script failed."),
     "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
     "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
@@ -139,20 +139,24 @@ END_REASONS = {
     "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
     "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
     "DEADLINE": ("Deadline", "The job could not end before its deadline."),
+    "REVOKED": ("Revoked", "Another cluster of the federation has taken the job."),
 }
 """Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
 
 
-def _end(view: SlurmView, last: Report | None) -> Claim:
-    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
+def _end(seen: Seen, view: SlurmView) -> Claim:
+    known = next((c for c in seen.report.conditions if c.type == "Finished"), None) if seen.report is not None else None
     if known is not None:
         return Claim(known.type, known.status, known.reason, known.message)
     if view.standing is Standing.LOST:
         message = "Slurm no longer lists the job, and nobody saw how it ended."
         return Claim("Finished", "True", "Lost", message)
     state = view.record.state if view.record is not None and view.record.state else "nothing"
+    if state == "CANCELLED" and seen.wish.deleted is not None:
+        return Claim("Finished", "True", "Deleted", "The job was cancelled because its wish was deleted.")
     reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    return Claim("Finished", "True", reason, message)
+    why = view.record.reason if view.record is not None and state == "FAILED" else None
+    return Claim("Finished", "True", reason, f"{message} Slurm's reason: {why}." if why else message)
 
 
 def _port_claims(seen: Seen) -> list[Claim]:
