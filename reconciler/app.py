@@ -128,6 +128,7 @@ class Controller:
             doubts={name: self._doubt(f"routes on {name}", interval_s) for name in self.hands.gateways},
             read_back_interval_s=interval_s,
             epoch=self.epoch,
+            now=utc_now,
         )
 
     def _jobs(self, sight: Sight) -> JobController:

@@ -89,6 +89,15 @@ def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
 
 
 @pytest.mark.invariant("I1")
+def test_nothing_is_submitted_while_an_earlier_job_of_the_id_is_still_on_its_nodes() -> None:
+    """A forced delete left a job; wished anew, the id had a second one running while the first was completing."""
+    before = Seen(wish(), listing=listing(row(Stage.ENDING, state="COMPLETING")))
+    after = Seen(wish(), listing=listing(row(Stage.ENDED)))
+    assert (plan(before, LIMITS, at(1)).reason, plan(before, LIMITS, at(1)).actions) == ("SurplusJobs", ())
+    assert plan(after, LIMITS, at(1)).actions == (Submit(2),)
+
+
+@pytest.mark.invariant("I1")
 def test_a_job_whose_report_was_deleted_by_hand_keeps_its_session() -> None:
     """It was cancelled and submitted again, and with it everything below the prefix of the reports."""
     decision = plan(Seen(wish(), listing=listing(row(Stage.ACTIVE))), LIMITS, at(3))
@@ -122,6 +131,17 @@ def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> Non
     seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=absent(3, 30))
     assert plan(seen, LIMITS, at(30)).report.phase is Phase.FINISHED
     assert condition(seen, "Finished") == ("True", "Lost")
+
+
+@pytest.mark.invariant("I2")
+def test_the_absence_of_an_earlier_job_is_not_held_against_the_next_one() -> None:
+    """An id was used again within seconds: its new job was called lost before any listing could show it."""
+    earlier = absent(100, 3600, intended=at(-3600))
+    assert plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).actions == ()
+    assert (
+        plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).report.phase
+        is Phase.SUBMITTED
+    )
 
 
 @pytest.mark.invariant("I2")
@@ -202,23 +222,6 @@ def test_an_ending_job_gives_its_ports_back(stage: Stage) -> None:
     assert plan(seen, LIMITS, at(3)).actions == (ReleaseLeases((lease(),)),)
 
 
-def finished(seen: Seen) -> Seen:
-    """Return what is seen after the pass that found the job's end."""
-    return Seen(seen.wish, plan(seen, LIMITS, at(3)).report, listing=listing())
-
-
-def test_a_finished_job_is_never_submitted_again_and_is_forgotten_in_the_end() -> None:
-    seen = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    assert plan(seen, LIMITS, at(3600)).actions == ()
-    assert plan(seen, LIMITS, at(3603)).actions == (Forget(),)
-
-
-def test_a_finished_job_that_an_operator_requeues_is_cancelled() -> None:
-    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    again = row(Stage.WAITING)
-    assert plan(Seen(over.wish, over.report, listing=listing(again)), LIMITS, at(9)).actions == (Cancel(again),)
-
-
 @pytest.mark.invariant("I5")
 def test_a_delete_closes_the_ports_before_it_cancels() -> None:
     running = row(Stage.ACTIVE)
@@ -269,13 +272,6 @@ def test_a_deleted_job_of_which_nothing_is_left_is_forgotten() -> None:
     links = (link(live=False, released=True),)
     seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
     assert plan(seen, LIMITS, at(3)).actions == (Forget(),)
-
-
-def test_a_finished_job_that_slurm_no_longer_lists_can_be_deleted_at_once() -> None:
-    """Its end was seen; that Slurm has purged it since is no reason to wait."""
-    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    seen = Seen(wish(deleted=True), over.report, listing=listing(asked=at(400)))
-    assert plan(seen, LIMITS, at(400)).actions == (Forget(),)
 
 
 def test_a_pass_that_sees_nothing_new_reports_nothing_new() -> None:

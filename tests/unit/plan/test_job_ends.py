@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.actuators.slurm.states import STAGES
-from reconciler.model.decision import Seen
+from reconciler.model.decision import Cancel, Forget, Seen
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from reconciler.plan.job import plan
@@ -55,3 +55,27 @@ def test_a_job_that_we_cancelled_says_so() -> None:
 
 def test_every_end_that_slurm_knows_has_a_reason_of_its_own() -> None:
     assert {state for state, stage in STAGES.items() if stage is Stage.ENDED} == set(END_REASONS)
+
+
+def finished(seen: Seen) -> Seen:
+    """Return what is seen after the pass that found the job's end."""
+    return Seen(seen.wish, plan(seen, LIMITS, at(3)).report, listing=listing())
+
+
+def test_a_finished_job_is_never_submitted_again_and_is_forgotten_in_the_end() -> None:
+    seen = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    assert plan(seen, LIMITS, at(3600)).actions == ()
+    assert plan(seen, LIMITS, at(3603)).actions == (Forget(),)
+
+
+def test_a_finished_job_that_an_operator_requeues_is_cancelled() -> None:
+    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    again = row(Stage.WAITING)
+    assert plan(Seen(over.wish, over.report, listing=listing(again)), LIMITS, at(9)).actions == (Cancel(again),)
+
+
+def test_a_finished_job_that_slurm_no_longer_lists_can_be_deleted_at_once() -> None:
+    """Its end was seen; that Slurm has purged it since is no reason to wait."""
+    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
+    seen = Seen(wish(deleted=True), over.report, listing=listing(asked=at(400)))
+    assert plan(seen, LIMITS, at(400)).actions == (Forget(),)
