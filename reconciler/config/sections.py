@@ -111,7 +111,8 @@ class Reconciler(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     """Jobs reconciled at the same time."""
     pass_timeout_s: Seconds = 60.0
-    """One pass over one job, all actuators together; must exceed `ssh.command-timeout-s`."""
+    """One pass over one job, all actuators together; must exceed `ssh.connect-timeout-s` and
+    `ssh.command-timeout-s` together, so that a pass outlives a silent node and learns to ask another."""
     resync_period_s: Seconds = 300.0
     """Every key is looked at this often even when nothing happened."""
     keep_finished_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 86400.0
