@@ -11,9 +11,9 @@ from aiohttp.typedefs import Middleware
 from api import routes
 from api.auth import Doorkeeper
 from api.desk import DESK, Desk
-from api.keyhole import NONCES
 from api.middleware import DOORKEEPER, know_caller, log_line, say_problems
 from api.passwords import Hashed
+from api.proof import NONCES
 from api.signing import Nonces
 from reconciler.errors import ConfigError
 

@@ -17,7 +17,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "method-wrong": (405, "This address does not know the method"),
     "body-slow": (408, "The body did not arrive in time"),
     "id-taken": (409, "Another job has this id"),
-    "request-changed": (409, "This job asked for other ports before"),
+    "request-changed": (409, "This job said something else before"),
     "body-large": (413, "The body is too large"),
     "content-wrong": (415, "The body is not said to be JSON"),
     "field-missing": (422, "A field is missing"),
