@@ -4,6 +4,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from api.desk import DESK, Desk
+from api.middleware import RATES
 from api.problems import Problem
 from api.signing import Nonces, is_authentic, is_timely, signed_request
 from reconciler.model.base import JobId
@@ -25,6 +26,7 @@ def signer(request: web.Request, raw: bytes) -> JobId:
     if not request.app[NONCES].is_new(JobId(job), call.nonce, desk.now()):
         raise refused()
     bind_contextvars(job=job)
+    request.app[RATES].take(job)
     return JobId(job)
 
 

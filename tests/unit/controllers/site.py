@@ -71,6 +71,9 @@ class Site:
             task.cancel()
         if self.controllers:
             await asyncio.wait(self.controllers)
+        for task in self.controllers:
+            if not task.cancelled():
+                task.exception()  # one that was deposed has ended by itself, and asyncio complains of what nobody asked
         self.controllers.clear()
 
     @asynccontextmanager
