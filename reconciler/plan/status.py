@@ -1,26 +1,16 @@
 """The report that is true of a job right now; `since` is kept while a claim stays the same."""
 
 from datetime import datetime
-from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Hindrance, Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
 from reconciler.model.wish import Wish
+from reconciler.plan import ends
+from reconciler.plan.claims import Claim
 from reconciler.plan.slurm import SlurmView, Standing
-
-Truth = Literal["True", "False", "Unknown"]
 
 PROGRESSING = "Progressing"
 """Says what stands in the way of the next step; absent while nothing does."""
-
-
-class Claim(NamedTuple):
-    """A condition without its age."""
-
-    type: str
-    status: Truth
-    reason: str
-    message: str
 
 
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
@@ -104,7 +94,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [_end(view, seen.report)]
+        return [ends.end(view, seen.report, seen.exit_report)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
@@ -127,32 +117,6 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
         case _:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             return [accepted, Claim("Started", "True", "StartedBySlurm", f"Slurm says {word}.")]
-
-
-END_REASONS = {
-    "COMPLETED": ("Completed", "The job's script ended."),
-    "CANCELLED": ("Cancelled", "The job was cancelled."),
-    "FAILED": ("Failed", "The job's script failed."),
-    "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
-    "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
-    "NODE_FAIL": ("NodeFailure", "A node of the job failed."),
-    "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
-    "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
-    "DEADLINE": ("Deadline", "The job could not end before its deadline."),
-}
-"""Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
-
-
-def _end(view: SlurmView, last: Report | None) -> Claim:
-    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
-    if known is not None:
-        return Claim(known.type, known.status, known.reason, known.message)
-    if view.standing is Standing.LOST:
-        message = "Slurm no longer lists the job, and nobody saw how it ended."
-        return Claim("Finished", "True", "Lost", message)
-    state = view.record.state if view.record is not None and view.record.state else "nothing"
-    reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    return Claim("Finished", "True", reason, message)
 
 
 def _port_claims(seen: Seen) -> list[Claim]:
