@@ -1,12 +1,13 @@
 """The optional sections of ``config.json``: each key has a default that suits a typical site."""
 
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from reconciler.config.kinds import Address, Credential, Misfit, Port, Seconds, Section
+from reconciler.config.kinds import Credential, Misfit, Seconds, Section
+
+JobsLimit = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Ssh(Section):
@@ -88,23 +89,6 @@ class Etcd(Section):
         return self
 
 
-class Api(Section):
-    """The portal's door."""
-
-    listen_ip: Address = IPv4Address("127.0.0.1")
-    """Where the portal's interface listens."""
-    listen_port: Port = 4242
-    """Its port."""
-    keyhole_listen_ip: Address = IPv4Address("0.0.0.0")
-    """Where the keyhole listens; its port is that of `keyholed-servers`."""
-    credentials_file: Path = Path("/etc/bwvisu/credentials")
-    """One `name:hash` per line, written by `bwvisu credential`."""
-    body_limit_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 1 << 20
-    """A request with a longer body is refused."""
-    answer_timeout_s: Seconds = 10.0
-    """How long a request waits for the controller's answer (does this user exist?)."""
-
-
 class Reconciler(Section):
     """How hard the controller works."""
 
@@ -134,3 +118,14 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    jobs_per_user: JobsLimit | None = None
+    """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
+    jobs_per_credential: JobsLimit | None = None
+    """Jobs that one credential may have at once."""
+    jobs_total: JobsLimit | None = None
+    """Jobs that there may be at once."""
+
+    @property
+    def limits_jobs(self) -> bool:
+        """Whether jobs must be counted before one more is taken."""
+        return any(limit is not None for limit in (self.jobs_per_user, self.jobs_per_credential, self.jobs_total))

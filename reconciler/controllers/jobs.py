@@ -264,7 +264,7 @@ class _Pass:
 
     async def _forget(self) -> None:
         keys = self._c.world.keys
-        gone = (keys.wish(self._job), keys.forward(self._job), keys.report(self._job))
+        gone = (keys.wish(self._job), keys.forward(self._job), keys.exit(self._job), keys.report(self._job))
         revision = await self._c.store.commit(self._guards(), tuple(Delete(key) for key in gone))
         left = [c.message for c in self._report.conditions if c.type == "Removed"] if self._report else []
         self._report = None

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
 from reconciler.model.report import Report
-from reconciler.model.wish import ForwardRequest, Wish
+from reconciler.model.wish import ExitReport, ForwardRequest, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    exit_report: ExitReport | None = None
+    """What the job told of its end; explains it, and never decides that it ended."""
 
     @property
     def open_leases(self) -> tuple[Lease, ...]:

@@ -1,26 +1,16 @@
 """The report that is true of a job right now; `since` is kept while a claim stays the same."""
 
 from datetime import datetime
-from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Hindrance, Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
 from reconciler.model.wish import Wish
+from reconciler.plan import ends
+from reconciler.plan.claims import Claim
 from reconciler.plan.slurm import SlurmView, Standing
-
-Truth = Literal["True", "False", "Unknown"]
 
 PROGRESSING = "Progressing"
 """Says what stands in the way of the next step; absent while nothing does."""
-
-
-class Claim(NamedTuple):
-    """A condition without its age."""
-
-    type: str
-    status: Truth
-    reason: str
-    message: str
 
 
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
@@ -101,7 +91,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [_end(seen, view)]
+        return [ends.end(view, seen.report, seen.exit_report, deleted=seen.wish.deleted is not None)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
@@ -127,36 +117,6 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
         case _:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             return [accepted, Claim("Started", "True", "StartedBySlurm", f"Slurm says {word}.")]
-
-
-END_REASONS = {
-    "COMPLETED": ("Completed", "The job's script ended."),
-    "CANCELLED": ("Cancelled", "The job was cancelled with scancel, by its user or an operator."),
-    "FAILED": ("Failed", "The job's script failed."),
-    "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
-    "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
-    "NODE_FAIL": ("NodeFailure", "A node of the job failed."),
-    "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
-    "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
-    "DEADLINE": ("Deadline", "The job could not end before its deadline."),
-    "REVOKED": ("Revoked", "Another cluster of the federation has taken the job."),
-}
-"""Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
-
-
-def _end(seen: Seen, view: SlurmView) -> Claim:
-    known = next((c for c in seen.report.conditions if c.type == "Finished"), None) if seen.report is not None else None
-    if known is not None:
-        return Claim(known.type, known.status, known.reason, known.message)
-    if view.standing is Standing.LOST:
-        message = "Slurm no longer lists the job, and nobody saw how it ended."
-        return Claim("Finished", "True", "Lost", message)
-    state = view.record.state if view.record is not None and view.record.state else "nothing"
-    if state == "CANCELLED" and seen.wish.deleted is not None:
-        return Claim("Finished", "True", "Deleted", "The job was cancelled because its wish was deleted.")
-    reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    why = view.record.reason if view.record is not None and state == "FAILED" else None
-    return Claim("Finished", "True", reason, f"{message} Slurm's reason: {why}." if why else message)
 
 
 def _port_claims(seen: Seen) -> list[Claim]:

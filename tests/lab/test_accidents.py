@@ -168,9 +168,8 @@ def another_instances_job(portal: Portal, comment: str) -> str:
 
 def parked(said: str, key: str) -> bool:
     """Tell whether the log names the key as one that cannot be read, and the pass over its job as parked."""
-    return all(
-        any(event in line and key in line for line in said.splitlines()) for event in ("key_parked", "pass_parked")
-    )
+    about = [line for line in said.splitlines() if key in line]
+    return all(any(event in line for line in about) for event in ("key_parked", "pass_parked"))
 
 
 def reasons(portal: Portal, job: str) -> set[str]:

@@ -8,8 +8,8 @@ from reconciler.actuators.slurm.states import STAGES
 from reconciler.model.decision import Cancel, Forget, Seen
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
+from reconciler.plan.ends import END_REASONS
 from reconciler.plan.job import plan
-from reconciler.plan.status import END_REASONS
 from tests.unit.plan.make import LIMITS, at, condition, link, listing, report, row, wish
 
 
