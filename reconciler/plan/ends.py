@@ -1,6 +1,6 @@
 """Why a job ended: Slurm's word first, and what the job's own exit trap told where Slurm says little or nothing."""
 
-from reconciler.model.report import Report
+from reconciler.model.decision import Seen
 from reconciler.model.wish import ExitReport
 from reconciler.plan.claims import Claim
 from reconciler.plan.slurm import SlurmView, Standing
@@ -26,19 +26,20 @@ SIGNALS_FROM = 128
 """A shell adds this to the number of the signal that killed its command."""
 
 
-def end(view: SlurmView, last: Report | None, told: ExitReport | None, *, deleted: bool = False) -> Claim:
+def end(seen: Seen, view: SlurmView) -> Claim:
     """Return why the job ended; what was said once stays said."""
-    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
+    known = next((c for c in seen.report.conditions if c.type == "Finished"), None) if seen.report is not None else None
     if known is not None:
         return Claim(known.type, known.status, known.reason, known.message)
-    told = told if told is not None and _is_of(told, view) else None
+    told = seen.exit_report if seen.exit_report is not None and _is_of(seen.exit_report, view) else None
     if view.standing is Standing.LOST:
         return _unseen(told)
     state = view.record.state if view.record is not None and view.record.state else "nothing"
-    if state == "CANCELLED" and deleted:
+    if state == "CANCELLED" and seen.wish.deleted is not None:
         return Claim("Finished", "True", "Deleted", "The job was cancelled because its wish was deleted.")
     reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    return Claim("Finished", "True", reason, message + (_explained(told) or _slurms_reason(view)))
+    why = view.record.reason if view.record is not None and state == "FAILED" else None
+    return Claim("Finished", "True", reason, message + (f" Slurm's reason: {why}." if why else "") + _explained(told))
 
 
 def _is_of(told: ExitReport, view: SlurmView) -> bool:
@@ -53,14 +54,6 @@ def _unseen(told: ExitReport | None) -> Claim:
         return Claim("Finished", "True", "Lost", "Slurm no longer lists the job, and nobody saw how it ended.")
     reason, message = END_REASONS["FAILED" if told.exit_code else "COMPLETED"]
     return Claim("Finished", "True", reason, f"Slurm no longer lists the job. {message}{_explained(told)}")
-
-
-def _slurms_reason(view: SlurmView) -> str:
-    """Return Slurm's word for why a script failed, such as NonZeroExitCode; of other ends it tells why they waited."""
-    record = view.record
-    if record is None or record.state != "FAILED" or not record.reason:
-        return ""
-    return f" Slurm's reason: {record.reason}."
 
 
 def _explained(told: ExitReport | None) -> str:

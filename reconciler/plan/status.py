@@ -91,7 +91,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [ends.end(view, seen.report, seen.exit_report, deleted=seen.wish.deleted is not None)]
+        return [ends.end(seen, view)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
