@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import keyhole, switch, v1
+from api import keyhole, original, switch, v1
 
 
 class Route(NamedTuple):
@@ -24,6 +24,11 @@ PORTAL = (
     Route("DELETE", "/v1/jobs/{job}", v1.delete),
     Route("GET", "/v1/controller", switch.show),
     Route("PUT", "/v1/controller", switch.turn),
+    Route("POST", "/jobs", original.submit),
+    Route("GET", "/jobs", original.list_jobs),
+    Route("GET", "/jobs/{job}", original.show),
+    Route("DELETE", "/jobs/{job}", original.delete),
+    Route("GET", "/cluster/check-user/{name}", original.check_user),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )

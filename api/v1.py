@@ -1,19 +1,16 @@
 """The portal's requests, version 1."""
 
 import json
-import re
 
 import structlog
 from aiohttp import web
-from structlog.contextvars import bind_contextvars
 
-from api import findings, schemas, users, wishes
-from api.bodies import Body, read_body
-from api.desk import DESK, Desk
+from api import asking, findings, idempotency, schemas, wishes
+from api.addresses import job_id
+from api.bodies import read_body
+from api.desk import DESK
 from api.middleware import caller
 from api.problems import Problem
-from api.schemas import JobRequest
-from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.report import Report
 from reconciler.model.wish import Force, Wish
 
@@ -22,16 +19,11 @@ log = structlog.get_logger()
 
 async def submit(request: web.Request) -> web.Response:
     """``POST /v1/jobs``: check everything, then write one wish; the same id and spec again is the same job."""
-    desk = request.app[DESK]
-    asked = _job_request(desk, await read_body(request))
-    wish = await wishes.taken(desk, asked)
-    if wish is not None:
-        return _job(wish, await wishes.report(desk, wish.job_id), status=200)
-    await users.require_cluster(desk)
-    await users.require_user(desk, asked.user)
-    wish, is_new = await wishes.create(desk, asked)
-    bind_contextvars(job=wish.id)
-    return _job(wish, None, status=201 if is_new else 200)
+    desk, body = request.app[DESK], await read_body(request)
+    asked = idempotency.with_id(request, asking.checked(desk, body.raw, body.members))
+    wish, is_new = await asking.place(desk, asked)
+    report = None if is_new else await wishes.report_if_readable(desk, wish.job_id)
+    return _job(wish, report, status=201 if is_new else 200)
 
 
 async def list_jobs(request: web.Request) -> web.Response:
@@ -44,14 +36,14 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/jobs/<id>``: the wish and what is reported of it."""
-    desk, job = request.app[DESK], _job_id(request)
+    desk, job = request.app[DESK], job_id(request)
     _, wish = await wishes.find(desk, job)
     return _job(wish, await wishes.report(desk, job), status=200)
 
 
 async def change(request: web.Request) -> web.Response:
     """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or change who may connect to it."""
-    desk, job = request.app[DESK], _job_id(request)
+    desk, job = request.app[DESK], job_id(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
     wish = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked))
     return _job(wish, await wishes.report(desk, job), status=200)
@@ -62,7 +54,7 @@ async def delete(request: web.Request) -> web.Response:
 
     With ``?force=true`` its keys go although an effect may be left; who asked is kept and logged.
     """
-    desk, job = request.app[DESK], _job_id(request)
+    desk, job = request.app[DESK], job_id(request)
     force = Force(by=caller(request), asked=desk.now()) if _forces(request) else None
     wish = await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), force))
     if force is not None:
@@ -87,26 +79,6 @@ async def readyz(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     await desk.store.get(desk.keys.leader)
     return _json({"status": "ready"})
-
-
-def _job_request(desk: Desk, body: Body) -> JobRequest:
-    """Return the request, or refuse it with everything that is wrong with it at once."""
-    asked, wrong = findings.validate(JobRequest, body.raw)
-    wrong += findings.of_template(desk.library, body.members)
-    if body.members.get("user") == "root":
-        wrong += (users.forbidden("root"),)
-    if asked is None or wrong:
-        by_field = {finding.field: finding for finding in reversed(wrong)}
-        raise Problem.of(tuple(reversed(by_field.values())))
-    return asked
-
-
-def _job_id(request: web.Request) -> JobId:
-    job = request.match_info["job"]
-    if not re.fullmatch(JOB_ID_PATTERN, job):
-        raise Problem("job-unknown", "There is no such job: this is not the form of an id.")
-    bind_contextvars(job=job)
-    return JobId(job)
 
 
 def _job(wish: Wish, report: Report | None, status: int) -> web.Response:

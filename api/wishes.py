@@ -4,14 +4,15 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from api.desk import Desk
 from api.problems import Problem
 from api.schemas import JobChange, JobRequest
-from reconciler.errors import Conflict, Unreadable
+from reconciler.errors import Conflict, Unreachable, Unreadable
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
-from reconciler.model.wish import Force, Wish
+from reconciler.model.wish import Force, JobSpec, Wish
 from reconciler.store.codec import decode, encode
 from reconciler.store.kv import Entry, Put, Revision, Unchanged
 
@@ -20,6 +21,13 @@ ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 ID_LENGTH = 12
 ATTEMPTS = 5
 """Somebody wrote first, this often in a row: then it is not our turn."""
+
+
+class Found(NamedTuple):
+    """A wish, and the entry it stands in."""
+
+    entry: Entry
+    wish: Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +55,15 @@ async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
     if entry is None:
         return None
     wish = decode(Wish, entry)
-    as_asked = wish.spec.model_copy(update={"paused": asked.spec.paused})  # a pause since then is no other wish
-    if as_asked != asked.spec or wish.deleted is not None:
+    if wish.deleted is not None or _as_first_wished(wish, asked) != asked.spec:
         raise Problem("id-taken", f"The id {asked.id} belongs to another job, or to one that was deleted.")
     return wish
+
+
+def _as_first_wished(wish: Wish, asked: JobRequest) -> JobSpec:
+    """Return the spec with what was changed since as it is asked for: a change makes no other wish of it."""
+    changeable = JobChange.model_fields if wish.generation > 1 else {}
+    return wish.spec.model_copy(update={name: getattr(asked, name) for name in changeable})
 
 
 async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
@@ -65,8 +78,19 @@ async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
             if (made := await taken(desk, asked)) is not None:
                 return made, False
             continue
+        except Unreachable as error:
+            raise _ambiguous(job) from error
         return wish, True
     raise busy()
+
+
+def _ambiguous(job: JobId) -> Problem:
+    """Return the problem of a transaction whose answer was lost, with what the portal can do about it."""
+    return Problem(
+        "store-unreachable",
+        f"etcd does not answer: job {job} may or may not have been made. With an Idempotency-Key or an id of your own "
+        f"send the same again, it makes one job; else ask for /v1/jobs/{job} before you ask for another one.",
+    )
 
 
 async def change(desk: Desk, job: JobId, amend: Callable[[Wish], Wish]) -> Wish:
@@ -103,16 +127,16 @@ def amended(wish: Wish, asked: JobChange) -> Wish:
     return wish.model_copy(update={"spec": wish.spec.model_copy(update=given)})
 
 
-async def find(desk: Desk, job: JobId) -> tuple[Entry, Wish]:
+async def find(desk: Desk, job: JobId, otherwise: str = "") -> Found:
     """Return a wish, and the entry it stands in.
 
     Raises:
-        Problem: there is no such wish.
+        Problem: there is no such wish, said in the words of `otherwise` where some are given.
     """
     entry = await desk.store.get(desk.keys.wish(job))
     if entry is None:
-        raise Problem("job-unknown", f"There is no job {job}.")
-    return entry, decode(Wish, entry)
+        raise Problem("job-unknown", otherwise or f"There is no job {job}.")
+    return Found(entry, decode(Wish, entry))
 
 
 async def report(desk: Desk, job: JobId) -> Report | None:

@@ -18,6 +18,8 @@ from reconciler.model.base import (
 
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
 VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
+Variables = Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
+TemplateName = Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
@@ -44,8 +46,8 @@ class JobSpec(Value):
     """What a job should be."""
 
     user: UserName
-    template: Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
-    variables: Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
+    template: TemplateName
+    variables: Variables
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
