@@ -5,7 +5,9 @@
 ``v1``          the portal's requests          ``keyhole``  a job's request for ports
 ``original``    those of portals made for the original middleware, in its five ``states``
 ``asking``      checks a job that is asked for ``idempotency`` makes one job of one key
-``addresses``   what an address names
+``addresses``, ``queries``, ``filters``, ``tags``  what an address names, its parameters, which jobs, as of when
+``listing``     jobs, page after page          ``catalogue`` templates, command nodes, ports
+``scripts``     a batch script before it runs  ``watch``     every change as an event, from the ``mirror``
 ``schemas``     what comes in and goes out     ``findings`` what is wrong with what came in, field by field
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
 ``middleware``  around every request: one line of log, problems, credentials

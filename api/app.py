@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from api import routes
+from api import mirror, routes
 from api.auth import Doorkeeper
 from api.desk import DESK, Desk
 from api.keyhole import NONCES
@@ -27,6 +27,7 @@ def portal(desk: Desk, hashes: Mapping[str, Hashed]) -> web.Application:
     """Return the portal's door."""
     app = _door(desk, routes.PORTAL, know_caller)
     app[DOORKEEPER] = Doorkeeper(hashes)
+    mirror.hang(app)
     return app
 
 

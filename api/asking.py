@@ -9,7 +9,7 @@ from api import findings, users, wishes
 from api.desk import Desk
 from api.problems import Finding, Problem
 from api.schemas import JobRequest
-from reconciler.model.wish import Wish
+from api.wishes import Kept
 
 
 def checked(desk: Desk, raw: bytes, members: Mapping[str, object]) -> JobRequest:
@@ -35,18 +35,18 @@ def refuse(wrong: tuple[Finding, ...]) -> NoReturn:
     raise Problem.of(tuple(reversed(by_field.values())))
 
 
-async def place(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
+async def place(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
     """Return the job's wish and whether it is new; the same request with the same id made it before.
 
     Raises:
         Problem: the id belongs to another job, the cluster is not of use, or the user may not run jobs.
     """
-    wish = await wishes.taken(desk, asked)
-    if wish is not None:
-        bind_contextvars(job=wish.id)
-        return wish, False
+    kept = await wishes.taken(desk, asked)
+    if kept is not None:
+        bind_contextvars(job=kept.wish.id)
+        return kept, False
     await users.require_cluster(desk)
     await users.require_user(desk, asked.user)
-    wish, is_new = await wishes.create(desk, asked)
-    bind_contextvars(job=wish.id)
-    return wish, is_new
+    kept, is_new = await wishes.create(desk, asked)
+    bind_contextvars(job=kept.wish.id)
+    return kept, is_new

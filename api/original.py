@@ -1,16 +1,18 @@
 """The interface of the original middleware, for portals that were made for it: other words for the same wishes."""
 
-import json
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
 
-from api import asking, findings, idempotency, users, wishes
+from api import asking, findings, idempotency, listing, users, wishes
 from api.addresses import job_id
+from api.answers import answer
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
+from api.filters import ListQuery
 from api.problems import Finding, Problem
-from api.schemas import JobRequest, JsonObject, plain
+from api.schemas import JobRequest, plain
 from api.states import State, state_of
 from reconciler.model.base import UserName, Value
 from reconciler.model.report import Report, Service
@@ -26,7 +28,7 @@ class OriginalRequest(Value):
     uid: UserName
     """The user's name, not a number."""
     template_name: TemplateName
-    variables: Variables
+    variables: Annotated[Variables, Field(default_factory=dict)]
 
 
 class BatchScript(Value):
@@ -79,35 +81,35 @@ async def submit(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     asked = idempotency.with_id(request, _checked(desk, await read_body(request)))
     try:
-        wish, _ = await asking.place(desk, asked)
+        kept, _ = await asking.place(desk, asked)
     except Problem as problem:
         raise _in_its_words(problem) from problem
-    return _json(JobMade(job_id=wish.id))
+    return answer(plain(JobMade(job_id=kept.wish.id)))
 
 
 async def list_jobs(request: web.Request) -> web.Response:
     """``GET /jobs``: the ids of all jobs that are not finished."""
-    everything = await wishes.read_all(request.app[DESK])
-    running = [wish.id for wish, report in everything.jobs if state_of(wish, report) is not State.FINISHED]
-    return _json(RunningJobs(jobs=tuple(running)))
+    page = await listing.read(request.app[DESK], ListQuery())
+    running = [wish.id for wish, report in page.jobs if state_of(wish, report) is not State.FINISHED]
+    return answer(plain(RunningJobs(jobs=tuple(running))))
 
 
 async def show(request: web.Request) -> web.Response:
     """``GET /jobs/<id>``: one job."""
     desk, job = request.app[DESK], job_id(request, otherwise="no such job")
-    found = await wishes.find(desk, job, otherwise="no such job")
-    return _json(_shown(found.wish, await wishes.report(desk, job)))
+    kept = await wishes.find(desk, job, otherwise="no such job")
+    return answer(plain(_shown(kept.wish, await wishes.report(desk, job))))
 
 
 async def delete(request: web.Request) -> web.Response:
     """``DELETE /jobs/<id>``: nobody wants the job any more; one that is finished counts as not there."""
     desk, otherwise = request.app[DESK], "no such running job"
     job = job_id(request, otherwise)
-    found = await wishes.find(desk, job, otherwise)
-    if state_of(found.wish, await wishes.report_if_readable(desk, job)) is State.FINISHED:
+    kept = await wishes.find(desk, job, otherwise)
+    if state_of(kept.wish, (await wishes.reported_if_readable(desk, job)).report) is State.FINISHED:
         raise Problem("job-unknown", otherwise)
     await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), None))
-    return _json(Done(response="job cancelled"))
+    return answer(plain(Done(response="job cancelled")))
 
 
 async def check_user(request: web.Request) -> web.Response:
@@ -115,7 +117,7 @@ async def check_user(request: web.Request) -> web.Response:
     desk, name = request.app[DESK], request.match_info["name"]
     if not await users.exists(desk, name):
         raise Problem("user-absent", "no such user")
-    return _json(Done(response="success"))
+    return answer(plain(Done(response="success")))
 
 
 def _checked(desk: Desk, body: Body) -> JobRequest:
@@ -161,8 +163,3 @@ def _service(service: Service) -> OriginalService:
         external_port=service.external_port,
         external_ip=str(service.external_ip),
     )
-
-
-def _json(value: Value) -> web.Response:
-    members: JsonObject = plain(value)
-    return web.json_response(members, dumps=lambda found: json.dumps(found, indent=1))
