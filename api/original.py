@@ -8,6 +8,7 @@ from pydantic import Field
 from api import asking, findings, idempotency, listing, users, wishes
 from api.addresses import job_id
 from api.answers import answer
+from api.audit import note
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
 from api.filters import ListQuery
@@ -80,6 +81,7 @@ async def submit(request: web.Request) -> web.Response:
     """``POST /jobs``: wish for a job."""
     desk = request.app[DESK]
     asked = idempotency.with_id(request, _checked(desk, await read_body(request)))
+    note(request, user=asked.user, template=asked.template)
     try:
         kept, _ = await asking.place(desk, asked)
     except Problem as problem:

@@ -6,11 +6,13 @@ from aiohttp import web
 from api import asking, findings, idempotency, listing, schemas, tags, wishes
 from api.addresses import job_id
 from api.answers import answer
+from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK
 from api.filters import DeleteQuery, ListQuery
 from api.middleware import caller
 from api.queries import read_query
+from api.roles import Role, require
 from api.wishes import NOT_REPORTED, Kept, Reported
 from reconciler.model.wish import Force
 
@@ -21,6 +23,9 @@ async def submit(request: web.Request) -> web.Response:
     """``POST /v1/jobs``: check everything, then write one wish; the same id and spec again is the same job."""
     desk, body = request.app[DESK], await read_body(request)
     asked = idempotency.with_id(request, asking.checked(desk, body.raw, body.members))
+    note(request, user=asked.user, template=asked.template)
+    if asked.paused:
+        require(request, Role.OPERATOR, "A pause")
     kept, is_new = await asking.place(desk, asked)
     reported = NOT_REPORTED if is_new else await wishes.reported_if_readable(desk, kept.wish.job_id)
     return _job(kept, reported, status=201 if is_new else 200)
@@ -54,6 +59,9 @@ async def change(request: web.Request) -> web.Response:
     """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, change who may connect to it, or its labels."""
     desk, job, expected = request.app[DESK], job_id(request), tags.expected(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
+    note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)
+    if asked.paused is not None:
+        require(request, Role.OPERATOR, "A pause")
     kept = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked), expected)
     return _job(kept, await wishes.reported_if_readable(desk, job), status=200)
 
@@ -65,6 +73,9 @@ async def delete(request: web.Request) -> web.Response:
     """
     desk, job, expected = request.app[DESK], job_id(request), tags.expected(request)
     forced = read_query(request, DeleteQuery).force == "true"
+    note(request, force=forced)
+    if forced:
+        require(request, Role.OPERATOR, "A delete by force")
     force = Force(by=caller(request), asked=desk.now()) if forced else None
     kept = await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), force), expected)
     if force is not None:

@@ -35,6 +35,9 @@ BEAT_S = 15.0
 TAKEN_WITHIN_S = 30.0
 """A client that takes nothing for so long is cut; it comes back with the last id it saw."""
 
+LASTS_S = 3600.0
+"""A stream ends after so long, and its client comes back: a credential that was taken away is good for no longer."""
+
 JOBS_PER_WRITE = 200
 """So many events go out at once; in between other requests have their turn."""
 
@@ -78,7 +81,8 @@ class _Stream:
             await self._everything(is_reset=not is_new)
         else:
             await self._write(self._frames(news), self.mirror.revision)
-        while not self.watcher.over:
+        ends = _seconds() + LASTS_S
+        while not self.watcher.over and _seconds() < ends:
             try:
                 async with asyncio.timeout(BEAT_S):
                     await self.watcher.wait()
@@ -145,6 +149,10 @@ def _last_event_id(request: web.Request) -> Revision | None:
     if not re.fullmatch(REVISION_PATTERN, text):
         raise Problem("header-wrong", f"{HEADER} must be the id of an event of this stream.")
     return Revision(int(text))
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _cut(request: web.Request) -> None:

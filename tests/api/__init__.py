@@ -1,1 +1,1 @@
-"""The doors from outside: what is promised to portals and jobs, over HTTP, for all who ask."""
+"""The doors from outside, as a stranger, a portal, an operator and a job meet them."""

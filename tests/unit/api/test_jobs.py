@@ -219,7 +219,7 @@ async def test_a_lost_answer_without_key_names_the_job_that_may_be_there(world: 
 async def test_a_wish_changed_since_is_the_same_job_to_whoever_asks_again(portal: Client) -> None:
     asked = ASKED | {"id": "portal0001"}
     await portal.post("/v1/jobs", json=asked)
-    await portal.patch("/v1/jobs/portal0001", json={"allow-from": ["192.0.2.0/24"], "paused": True})
+    await portal.patch("/v1/jobs/portal0001", json={"allow-from": ["192.0.2.0/24"], "labels": {"a": "b"}})
     again = await portal.post("/v1/jobs", json=asked)
 
     assert (again.status, (await again.json())["spec"]["allow-from"]) == (200, ["192.0.2.0/24"])
