@@ -39,18 +39,15 @@ def first(wish: Wish, now: datetime) -> Report:
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:
     """Return the last report of a job that can never run, for example because Slurm refused it."""
     claim = _aged(Claim("Finished", "True", reason, message), last, now)
-    others = tuple(c for c in last.conditions if c.type not in {"Finished", PROGRESSING})
+    others = tuple(c for c in last.conditions if c.type not in {"Submitted", "Started", "Finished", PROGRESSING})
     since = last.since if last.phase is Phase.FINISHED else now
     return last.model_copy(update={"phase": Phase.FINISHED, "since": since, "conditions": (*others, claim)})
 
 
 def hindered(last: Report, reason: str, message: str, now: datetime) -> Report:
-    """Return the report with what stands in the way; the first message of a reason stays, so that it has an age."""
-    known = next((c for c in last.conditions if c.type == PROGRESSING), None)
-    if known is not None and known.reason == reason:
-        return last
+    """Return the report with what stands in the way: the last message, and since when the reason is the same."""
+    claim = _aged(Claim(PROGRESSING, "False", reason, message), last, now)
     others = tuple(c for c in last.conditions if c.type != PROGRESSING)
-    claim = Condition(type=PROGRESSING, status="False", reason=reason, message=message, since=now)
     return last.model_copy(update={"conditions": (*others, claim)})
 
 
@@ -94,7 +91,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [ends.end(view, seen.report, seen.exit_report)]
+        return [ends.end(seen, view)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
@@ -113,6 +110,9 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
         case Standing.WAITING:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             why = view.row.reason if view.row is not None and view.row.reason else "no reason given"
+            if view.record is not None and view.record.requeues:
+                message = f"Slurm put the job back into its queue and says {word}: {why}."
+                return [accepted, Claim("Started", "False", "Requeued", message)]
             return [accepted, Claim("Started", "False", "Queued", f"Slurm says {word}: {why}.")]
         case _:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
