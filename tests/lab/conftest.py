@@ -77,8 +77,9 @@ def pytest_runtest_makereport(
     portal = getattr(item, "funcargs", {}).get("portal")
     if report.failed and isinstance(portal, Portal):
         for name, daemon in portal.daemons.running.items():
-            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()[-LOG_LINES:]
-            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(said)))
+            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()
+            telling = [line for line in said if '"request_answered"' not in line][-LOG_LINES:]
+            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(telling)))
     return report
 
 
