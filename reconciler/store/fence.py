@@ -35,7 +35,7 @@ RETRIES_PER_RENEWAL = 5
 
 
 RESTORE_TIMEOUT_S = 0.5
-"""Less than the time between two renewals of the shortest lease that may be configured."""
+"""No longer than the time between two renewals of the shortest lease that may be configured."""
 
 RESIGN_TIMEOUT_S = 1.0
 """The lease ends by itself soon enough."""

@@ -35,9 +35,11 @@ async def test_the_first_wins_and_the_second_waits_until_it_resigns() -> None:
     first, second = election(store), election(store)
     await first.win(leads)
     keeping = asyncio.create_task(first.keep())
-    winning = asyncio.create_task(second.win(leads))
-    await asyncio.sleep(1000)
+    with capture_logs() as logs:
+        winning = asyncio.create_task(second.win(leads))
+        await asyncio.sleep(1000)
     assert not winning.done()
+    assert {line["log_level"] for line in logs} == {"info"}
     keeping.cancel()
     await asyncio.wait([keeping])
     await first.resign()
