@@ -9,7 +9,7 @@ from aiohttp import web
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.store.keys import Keys
-from reconciler.store.kv import KeyValueStore
+from reconciler.store.kv import KeyValueHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Desk:
     """Stateless but for what it points to, so that any number of processes may serve side by side."""
 
     config: Config
-    store: KeyValueStore
+    store: KeyValueHistory
     server_secret: bytes = field(repr=False)
     now: Callable[[], datetime]
 
