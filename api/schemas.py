@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, Minutes, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, Labels, Minutes, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -38,7 +38,8 @@ class JobChange(Value):
     paused: bool | None = None
     allow_from: AllowedSources | None = None
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
-
+    labels: Labels | None = None
+    """All of them; those that are not named go."""
     resources: ResourcesChange | None = None
     lifetime_minutes: Minutes | None = None
     idle_stop_minutes: Minutes | None = None

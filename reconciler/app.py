@@ -17,6 +17,7 @@ from reconciler.actuators.protocols import NodeHealth
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
@@ -29,7 +30,7 @@ from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.slurm import SlurmController
+from reconciler.controllers.slurm import Judgement, SlurmController
 from reconciler.controllers.terms import terms_of
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
@@ -88,7 +89,10 @@ class Controller:
         sight, timeout_s = Sight(), self.config.reconciler.pass_timeout_s
         gateways = len(hands.gateways)
         jobs = self._jobs(sight)
-        listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
+        doubt = self._doubt("Slurm jobs", config.slurm.poll_busy_s)
+        listings = SlurmController(
+            world, sight, hands.slurm, queues, config.slurm, Judgement(doubt, _limits(config).settle_s)
+        )
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
@@ -110,19 +114,21 @@ class Controller:
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
 
-    def _doubt(self, what: str) -> Doubt:
-        settings = self.config.reconciler
-        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks)
+    def _doubt(self, what: str, look_interval_s: float) -> Doubt:
+        settings, clock = self.config.reconciler, asyncio.get_running_loop().time
+        apart_s = look_interval_s / 2
+        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, apart_s, clock)
 
     def _rules(self, sight: Sight) -> GatewayController:
+        interval_s = self.config.gateways.read_back_interval_s
         return GatewayController(
             world=self.world,
             sight=sight,
             store=self.store,
             gateways=self.hands.gateways,
             queues=self.queues,
-            doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
-            read_back_interval_s=self.config.gateways.read_back_interval_s,
+            doubts={name: self._doubt(f"routes on {name}", interval_s) for name in self.hands.gateways},
+            read_back_interval_s=interval_s,
             epoch=self.epoch,
             now=utc_now,
         )
@@ -143,6 +149,7 @@ class Controller:
             slurm=hands.slurm,
             scripts=scripts,
             ports=Ports(self.world, self.store, hands.gateways, _port_settings(config), utc_now),
+            forcing=Forcing(self.world, self.store, config.gateways.quarantine_s, self.informer.reached, utc_now),
             queues=self.queues,
             reached=self.informer.reached,
             limits=_limits(config),

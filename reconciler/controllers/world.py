@@ -11,7 +11,7 @@ from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, JobId, Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport, Report, UserAnswer
-from reconciler.model.wish import ControllerWish, ForwardRequest, UserQuestion, Wish
+from reconciler.model.wish import ControllerWish, ExitReport, ForwardRequest, UserQuestion, Wish
 from reconciler.store.codec import decode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Entry, Revision
@@ -28,6 +28,15 @@ class Stored(Generic[V]):
     mod_revision: Revision
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A value that cannot be read, and the revision at which it was written."""
+
+    key: str
+    error: Unreadable
+    mod_revision: Revision
+
+
 class Shelf(Generic[V]):
     """All values below one prefix, by the rest of their key. What cannot be read is parked under its name."""
 
@@ -36,7 +45,7 @@ class Shelf(Generic[V]):
         self._kind = kind
         self._name_of = name_of
         self._values: dict[str, Stored[V]] = {}
-        self._parked: dict[str, Unreadable] = {}
+        self._parked: dict[str, Parked] = {}
 
     @property
     def prefix(self) -> str:
@@ -49,7 +58,7 @@ class Shelf(Generic[V]):
         try:
             value = self._read(name, entry)
         except Unreadable as error:
-            self._parked[name] = error
+            self._parked[name] = Parked(entry.key, error, entry.mod_revision)
             log.error("key_parked", key=entry.key, message=str(error))
             return
         self._parked.pop(name, None)
@@ -75,8 +84,12 @@ class Shelf(Generic[V]):
             Unreadable: there is one, and it cannot be read.
         """
         if name in self._parked:
-            raise self._parked[name]
+            raise self._parked[name].error
         return self._values.get(name)
+
+    def parked(self, name: str) -> Parked | None:
+        """Return what is parked under this name, if anything is."""
+        return self._parked.get(name)
 
     def readable(self, name: str) -> V | None:
         """Return the last value that could be read of a key that is not gone; None when there is none."""
@@ -178,6 +191,7 @@ class World:
         keys = self.keys
         self.wishes = Shelf(Wish, keys.wishes, lambda wish: wish.id)
         self.forwards = Shelf(ForwardRequest, keys.forwards, lambda forward: forward.job)
+        self.exits = Shelf(ExitReport, keys.exits, lambda exit_report: exit_report.job)
         self.reports = Shelf(Report, keys.reports, lambda report: report.id)
         self.leases = LeaseShelf(keys.leases)
         self.questions = Shelf(UserQuestion, keys.questions, lambda question: question.user)
@@ -211,6 +225,7 @@ class World:
         return (
             (self.wishes, tell.wish),
             (self.forwards, tell.forward),
+            (self.exits, _nothing),
             (self.reports, tell.report),
             (self.leases, tell.lease),
             (self.questions, tell.question),

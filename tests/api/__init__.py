@@ -1,0 +1,1 @@
+"""The doors from outside, as a stranger, a portal, an operator and a job meet them."""
