@@ -15,7 +15,7 @@ from reconciler.plan.estimate import with_estimate
 from reconciler.plan.lifetime import DECIDED, ENDING, ending, look_again_s
 from reconciler.plan.slurm import SlurmView, Standing
 from reconciler.plan.status import PROGRESSING
-from reconciler.plan.timelimit import CHANGE_AGAIN_S, CHANGING, TIME_LIMIT, time_limit
+from reconciler.plan.timelimit import CHANGE_AGAIN_S, CHANGING, TIME_LIMIT, is_due, time_limit
 
 CANCEL_AGAIN_S = 5.0
 """A cancel that shows no effect is repeated this late (seconds)."""
@@ -68,9 +68,9 @@ def _time_limited(decision: Decision, seen: Seen, row: QueueRow, now: datetime) 
         return decision
     said = (c for c in decision.report.conditions if c.type == ENDING)
     decision = replace(decision, report=_saying(decision.report, *said, claim))
-    if claim.reason != CHANGING:
-        return decision
-    return _sooner(replace(decision, actions=(*decision.actions, SetTimeLimit(row, minutes))), CHANGE_AGAIN_S)
+    if is_due(claim, now):
+        decision = replace(decision, actions=(*decision.actions, SetTimeLimit(row, minutes)))
+    return _sooner(decision, CHANGE_AGAIN_S) if claim.reason == CHANGING else decision
 
 
 def _explained(report: Report, last: Report) -> Report:

@@ -30,11 +30,17 @@ def time_limit(seen: Seen, row: QueueRow, now: datetime) -> Condition | None:
     return _aged(last, "NotAllowed", message, now)
 
 
+def is_due(claim: Condition, now: datetime) -> bool:
+    """Whether the change is to be tried in this pass: at first, and not again before a listing can have shown it."""
+    waited_s = (now - claim.since).total_seconds()
+    return claim.reason == CHANGING and (waited_s == 0 or waited_s >= CHANGE_AGAIN_S)
+
+
 def _last(seen: Seen) -> Condition | None:
     conditions = seen.report.conditions if seen.report is not None else ()
     return next((c for c in conditions if c.type == TIME_LIMIT), None)
 
 
 def _aged(last: Condition | None, reason: str, message: str, now: datetime) -> Condition:
-    since = last.since if last is not None and last.reason == reason else now
+    since = last.since if last is not None and (last.reason, last.message) == (reason, message) else now
     return Condition(type=TIME_LIMIT, status="False", reason=reason, message=message, since=since)
