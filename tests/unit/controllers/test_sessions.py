@@ -42,6 +42,7 @@ async def finished_reason(site: Site) -> str | None:
 async def ended_by(site: Site, reason: str, within_s: float) -> None:
     """See the session ended by a scancel of ours, its ports closed, and why."""
     await site.until(lambda: site.phase(JOB), Phase.COMPLETING, within_s)
+    await asyncio.sleep(5)
     site.slurm.tick()
     await site.until(lambda: finished_reason(site), reason)
     await asyncio.sleep(10)
