@@ -100,6 +100,10 @@ class Forwarder(Protocol):
     def backend(self) -> Backend | None:
         """Its kind of iptables, as first seen; None before."""
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
+
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force.
 

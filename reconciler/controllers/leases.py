@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from reconciler.controllers.duties import Duties, link_of
+from reconciler.controllers.line import first_held_up
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
+from reconciler.loop.workqueue import Priority, WorkQueue
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease
 from reconciler.store.codec import encode
@@ -32,10 +35,13 @@ class LeaseController:
     store: KeyValueStore
     quarantine_s: float
     hold: MassHold
+    duties: Duties
+    jobs: WorkQueue[JobId]
     now: Callable[[], datetime]
 
     async def reconcile(self, name: str) -> float | None:
         """Look at one lease, ``<gateway>/<port>``; return when its quarantine is over."""
+        self._serve_next()
         stored = self.world.leases.get(name)
         if stored is None:
             return None
@@ -48,12 +54,19 @@ class LeaseController:
         left_s = (lease.quarantine_ends - self.now()).total_seconds()
         if left_s > 0:
             return left_s
-        if self.sight.link(lease).live is not False:
+        if link_of(self.sight, lease, self.duties.known()).live is not False:
             return CLOSING_S
+        if self.sight.link(lease).live is not False:
+            log.warning("port_abandoned", gateway=lease.gateway, port=lease.port, job=lease.job)
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         await self.store.commit((Unchanged(key, revision),), (Delete(key),))
         log.info("lease_removed", gateway=lease.gateway, port=lease.port, job=lease.job)
         return None
+
+    def _serve_next(self) -> None:
+        """Wake who is first in the line for ports: a lease that came or went may have made room, or a turn."""
+        if (first := first_held_up(self.world)) is not None:
+            self.jobs.add(first, Priority.URGENT)
 
     async def _check_owner(self, lease: Lease, revision: Revision) -> None:
         """Release a lease whose job nobody wishes, after a fresh read of the wish."""

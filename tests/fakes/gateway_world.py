@@ -55,6 +55,11 @@ class FakeGateway:
         """Its kind of iptables."""
         return "nft"
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right."""
+        return ()
+
     async def read(self) -> frozenset[Route]:
         """Return the routes in force."""
         self._answer()

@@ -87,6 +87,7 @@ class Gateway:
         self._backend: Backend | None = None
         self._restores: bool | None = None
         self._estranged = ""
+        self._complaints: tuple[str, ...] = ()
         self._confirmed: frozenset[Route] | None = None
 
     @property
@@ -103,6 +104,11 @@ class Gateway:
     def backend(self) -> Backend | None:
         """Its kind of iptables, as first seen; None before."""
         return self._backend
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
+        return self._complaints
 
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force."""

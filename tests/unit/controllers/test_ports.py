@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.controllers.duties import Duties
 from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
+from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.report import Phase
 from reconciler.store.kv import Delete
@@ -149,7 +151,8 @@ async def test_a_lease_whose_wish_is_only_not_seen_yet_is_kept(site: Site) -> No
     behind.changed(key, entry)
     sight = Sight()
     hold = MassHold(behind, sight, share=0.5, at_least=5)
-    leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, now)
+    duties, jobs = Duties(behind, {}, None, now), WorkQueue[JobId]()
+    leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, duties, jobs, now)
     assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is None
     assert await leased(site, JOB) == {lease.port}
 

@@ -17,6 +17,7 @@ from reconciler.model.decision import (
     Limits,
     Link,
     Look,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     Submit,
@@ -76,6 +77,8 @@ class Cluster:
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case MoveLeases():
+                pass  # this world has one gateway
             case ChangeSources(leases, sources):
                 self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):

@@ -5,19 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.base import GatewayName
-from reconciler.plan.ports import PortRange, RangeFull, candidates, choose_gateway
+from reconciler.plan.ports import PortRange, RangeFull, Room, candidates, choose_gateway
 
 ONE, TWO = GatewayName("gateway-1"), GatewayName("gateway-2")
 TEN = PortRange(50000, 50009)
 
 
 def test_a_job_goes_to_the_gateway_with_the_most_room() -> None:
-    assert choose_gateway({ONE: 5, TWO: 3}, TEN, 1) == TWO
+    assert choose_gateway({ONE: Room(5), TWO: Room(3)}, TEN, 1) == TWO
 
 
 def test_a_gateway_without_room_for_all_ports_of_the_job_is_not_chosen() -> None:
     with pytest.raises(RangeFull, match="no gateway has 6 free ports in 50000-50009"):
-        choose_gateway({ONE: 5, TWO: 7}, TEN, 6)
+        choose_gateway({ONE: Room(5), TWO: Room(7)}, TEN, 6)
 
 
 @pytest.mark.invariant("I3")
