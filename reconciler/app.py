@@ -149,6 +149,7 @@ class Controller:
             doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
             read_back_interval_s=self.config.gateways.read_back_interval_s,
             epoch=self.epoch,
+            now=utc_now,
         )
 
     def _jobs(self, sight: Sight) -> JobController:

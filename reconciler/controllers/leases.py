@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from reconciler.controllers.duties import Duties, link_of
+from reconciler.controllers.duties import Duties
 from reconciler.controllers.line import first_held_up
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.loop.workqueue import Priority, WorkQueue
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Lease
 from reconciler.store.codec import encode
 from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
@@ -54,9 +55,11 @@ class LeaseController:
         left_s = (lease.quarantine_ends - self.now()).total_seconds()
         if left_s > 0:
             return left_s
-        if link_of(self.sight, lease, self.duties.known()).live is not False:
+        # A change that a leader sent before it died may take effect any time until then; an earlier look is no proof.
+        closed = self.sight.is_closed_since(lease, lease.quarantine_ends)
+        if not (closed or self.duties.known().get(GatewayName(lease.gateway)) is Duty.GONE):
             return CLOSING_S
-        if self.sight.link(lease).live is not False:
+        if not closed:
             log.warning("port_abandoned", gateway=lease.gateway, port=lease.port, job=lease.job)
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         await self.store.commit((Unchanged(key, revision),), (Delete(key),))

@@ -1,5 +1,6 @@
 """The one look at Slurm: a single listing for all jobs, more often while something is about to change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.loop.workqueue import Priority
-from reconciler.model.base import JobId
+from reconciler.model.base import JobId, SlurmId
 from reconciler.model.decision import Missing
 from reconciler.model.queue import QueueListing
 from reconciler.model.report import Phase, Report
@@ -45,16 +46,16 @@ class SlurmController:
         """List once; return the seconds until the next listing."""
         listing = await self.slurm.listing()
         absent = self._absent(listing)
-        fresh = absent - set(self.sight.missing)
+        fresh = absent.keys() - self.sight.missing.keys()
         if self.doubt.holds(len(fresh), len(self._expected())):
             return self.settings.poll_busy_s
         self._see(listing, absent)
         return self.settings.poll_busy_s if self._busy(listing.asked) else self.settings.poll_quiet_s
 
-    def _see(self, listing: QueueListing, absent: set[JobId]) -> None:
+    def _see(self, listing: QueueListing, absent: Mapping[JobId, SlurmId]) -> None:
         first, moved = self.sight.listing is None, _moved(self.sight.listing, listing)
         self.sight.listing = listing
-        self.sight.missing = {job: self._missing(job, listing) for job in absent}
+        self.sight.missing = {job: self._missing(job, slurm_id, listing) for job, slurm_id in absent.items()}
         self._count_ownerless(listing)
         for name in sorted(self.world.wishes.names()):
             if first or name in moved or name in absent:
@@ -65,21 +66,24 @@ class SlurmController:
         reports = ((JobId(name), report) for name, report in self.world.reports.items())
         return {job: r for job, r in reports if r.slurm is not None and r.slurm.job_id is not None and not r.is_over}
 
-    def _absent(self, listing: QueueListing) -> set[JobId]:
+    def _absent(self, listing: QueueListing) -> dict[JobId, SlurmId]:
         """Return the jobs that this complete listing should show and does not."""
         shown = {(row.mark.job, row.slurm_id) for row in listing.rows}
         slack = timedelta(seconds=SUBMIT_SLACK_S)
         return {
-            job
+            job: SlurmId(report.slurm.job_id)
             for job, report in self._expected().items()
             if report.slurm is not None
+            and report.slurm.job_id is not None
             and (job, report.slurm.job_id) not in shown
             and listing.asked >= report.slurm.intended + slack
         }
 
-    def _missing(self, job: JobId, listing: QueueListing) -> Missing:
+    def _missing(self, job: JobId, slurm_id: SlurmId, listing: QueueListing) -> Missing:
         before = self.sight.missing.get(job)
-        return Missing(before.since, before.listings + 1) if before else Missing(listing.asked, 1)
+        if before is None or before.slurm_id != slurm_id:
+            return Missing(slurm_id, listing.asked, 1)
+        return Missing(slurm_id, before.since, before.listings + 1)
 
     def _count_ownerless(self, listing: QueueListing) -> None:
         owned, before = self.world.wishes.names(), self.sight.ownerless

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
 
-from reconciler.model.base import GatewayName
+from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.gateway import Duty
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
@@ -28,6 +28,8 @@ class Link:
 class Missing:
     """The recorded Slurm job was not in the last complete listings."""
 
+    slurm_id: SlurmId
+    """Which one: absence is not inherited by a later job of the same wish or id."""
     since: datetime
     """When the first of them was asked for."""
     listings: int

@@ -1,9 +1,11 @@
 """The plan of a job, case by case."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from reconciler.model.base import SlurmId
 from reconciler.model.decision import (
     Cancel,
     Forget,
@@ -86,6 +88,15 @@ def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
 
 
 @pytest.mark.invariant("I1")
+def test_nothing_is_submitted_while_an_earlier_job_of_the_id_is_still_on_its_nodes() -> None:
+    """A forced delete left a job; wished anew, the id had a second one running while the first was completing."""
+    before = Seen(wish(), listing=listing(row(Stage.ENDING, state="COMPLETING")))
+    after = Seen(wish(), listing=listing(row(Stage.ENDED)))
+    assert (plan(before, LIMITS, at(1)).reason, plan(before, LIMITS, at(1)).actions) == ("SurplusJobs", ())
+    assert plan(after, LIMITS, at(1)).actions == (Submit(2),)
+
+
+@pytest.mark.invariant("I1")
 def test_a_job_whose_report_was_deleted_by_hand_keeps_its_session() -> None:
     """It was cancelled and submitted again, and with it everything below the prefix of the reports."""
     decision = plan(Seen(wish(), listing=listing(row(Stage.ACTIVE))), LIMITS, at(3))
@@ -102,7 +113,7 @@ def test_a_slurm_job_older_than_its_wish_belonged_to_an_earlier_one_and_goes_bef
 
 @pytest.mark.invariant("I2")
 def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 1))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 1))
     decision = plan(seen, LIMITS, at(60))
     assert (decision.report.phase, decision.actions) == (Phase.RUNNING, ())
     assert condition(seen, "Started") == ("Unknown", "NotSeen")
@@ -111,14 +122,25 @@ def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
 @pytest.mark.invariant("I2")
 @pytest.mark.parametrize(("listings", "after_s"), [(2, 3600), (100, 29)])
 def test_a_job_is_not_lost_before_enough_listings_and_enough_time(listings: int, after_s: float) -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, listings))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, listings))
     assert plan(seen, LIMITS, at(after_s)).report.phase is Phase.RUNNING
 
 
 def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(T0, 3))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 3))
     assert plan(seen, LIMITS, at(30)).report.phase is Phase.FINISHED
     assert condition(seen, "Finished") == ("True", "Lost")
+
+
+@pytest.mark.invariant("I2")
+def test_the_absence_of_an_earlier_job_is_not_held_against_the_next_one() -> None:
+    """An id was used again within seconds: its new job was called lost before any listing could show it."""
+    earlier = Missing(SlurmId(6), T0 - timedelta(hours=1), 100)
+    assert plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).actions == ()
+    assert (
+        plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).report.phase
+        is Phase.SUBMITTED
+    )
 
 
 @pytest.mark.invariant("I2")
