@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import keyhole, switch, v1
+from api import gateways, keyhole, switch, v1
 
 
 class Route(NamedTuple):
@@ -24,6 +24,9 @@ PORTAL = (
     Route("DELETE", "/v1/jobs/{job}", v1.delete),
     Route("GET", "/v1/controller", switch.show),
     Route("PUT", "/v1/controller", switch.turn),
+    Route("GET", "/v1/gateways", gateways.list_gateways),
+    Route("GET", "/v1/gateways/{name}", gateways.show),
+    Route("PUT", "/v1/gateways/{name}", gateways.wish),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )

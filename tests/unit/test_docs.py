@@ -129,7 +129,9 @@ def test_every_problem_is_listed_as_it_is_answered() -> None:
 
 @pytest.mark.parametrize("route", [*routes.PORTAL, *routes.KEYHOLE], ids=lambda route: f"{route.method} {route.path}")
 def test_every_address_has_its_place(route: routes.Route) -> None:
-    assert f"`{route.method} {route.path.replace('{job}', '<id>')}`" in API
+    path = re.sub(r"\{(\w+)\}", r"<\1>", route.path.replace("{job}", "{id}"))
+
+    assert f"`{route.method} {path}`" in API
 
 
 def test_every_command_is_in_the_readme() -> None:
