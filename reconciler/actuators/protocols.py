@@ -130,7 +130,7 @@ class Forwarder(Protocol):
         """Return the IPv4 address of a host, as the gateway resolves it.
 
         Raises:
-            Terminal: the gateway knows no such host.
+            HostUnknown: the gateway knows no such host.
             Retryable: the gateway could not look.
         """
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.protocols import Backend, Target
-from reconciler.errors import Terminal, UnexpectedOutput, Unreachable
+from reconciler.errors import HostUnknown, Terminal, UnexpectedOutput, Unreachable
 
 LOCK_WAIT_S = 5
 """How long iptables waits for others that change rules (its ``-w``)."""
@@ -106,11 +106,11 @@ def resolved(finished: Finished, host: str) -> str:
     """Return the first address that getent prints.
 
     Raises:
-        Terminal: no such host.
+        HostUnknown: no such host.
         Unreachable: it could not tell.
     """
     if finished.exit_status == NO_SUCH_HOST:
-        raise Terminal(f"the gateway knows no host {host}")
+        raise HostUnknown(f"the gateway knows no host {host}")
     found = re.match(r"(\d{1,3}(?:\.\d{1,3}){3})\s", finished.stdout)
     if finished.exit_status != 0 or found is None:
         raise Unreachable(f"the gateway cannot look up {host}: {finished.complaint}")

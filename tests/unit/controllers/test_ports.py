@@ -64,6 +64,45 @@ async def test_a_job_for_which_there_is_no_port_says_so_and_gets_one_when_there_
     assert await why_not(small, OTHER) is None
 
 
+async def test_a_later_request_never_overtakes_though_there_is_room_for_it(small: Site) -> None:
+    holders, large, late = ("holder1", "holder2"), "large1", "later1"
+    for job in holders:
+        await small.available(job)
+    for job, ports in ((large, 2), (late, 1)):
+        await small.running(job)
+        await small.ask_for_ports(job, ports)
+        await small.until(partial(why_not, small, job), "RangeFull")
+        await asyncio.sleep(10)
+    await small.end(holders[0])
+    await asyncio.sleep(10 * small.config.gateways.quarantine_s)
+    assert (await leased(small, large), await leased(small, late)) == (set(), set())
+    await small.end(holders[1])
+    await small.until(lambda: leased(small, large), {FIRST_PORT, SECOND_PORT})
+    assert await leased(small, late) == set()
+    await small.end(large)
+    await small.until(lambda: leased(small, late), {FIRST_PORT})
+
+
+async def test_whoever_waits_is_served_as_soon_as_there_is_room(small: Site) -> None:
+    """Each try that found the range full doubled the pause to the next one, up to a minute."""
+    await small.available(JOB, ports=2)
+    await small.running(OTHER)
+    await small.ask_for_ports(OTHER)
+    await asyncio.sleep(1000)
+    await small.end(JOB)
+    await asyncio.sleep(small.config.gateways.quarantine_s)
+    await small.until(lambda: small.forwarded(OTHER), "True", within_s=8)
+
+
+async def test_a_request_that_something_else_hinders_holds_up_nobody(small: Site) -> None:
+    await small.running(JOB, nodes=("c9",))
+    await small.ask_for_ports(JOB, ports=2, nodes=("c9",))
+    await small.until(lambda: why_not(small, JOB), "HostUnknown")
+    await small.running(OTHER)
+    await small.ask_for_ports(OTHER)
+    await small.until(lambda: small.forwarded(OTHER), "True", within_s=10)
+
+
 @pytest.mark.invariant("I3")
 async def test_a_released_port_is_not_leased_again_before_its_quarantine_ends(small: Site) -> None:
     (lease,) = await small.available(JOB)
@@ -123,7 +162,10 @@ async def test_a_lease_whose_answer_was_lost_is_the_jobs_all_the_same(site: Site
 async def test_a_node_that_the_gateway_does_not_know_is_said_and_tried_again(site: Site) -> None:
     await site.running(JOB, nodes=("c9",))
     await site.ask_for_ports(JOB, nodes=("c9",))
-    await site.until(lambda: why_not(site, JOB), "Terminal")
+    await site.until(lambda: why_not(site, JOB), "HostUnknown")
+    trouble = await site.condition(JOB, "Progressing")
+    assert trouble is not None
+    assert "c9-ib0" in trouble.message
     for gateway in site.gateways.values():
         gateway.hosts["c9-ib0"] = "10.101.0.9"
     await site.until(lambda: site.forwarded(JOB), "True")
