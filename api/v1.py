@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
-from api import findings, schemas, users, wishes
+from api import findings, schemas, sources, users, wishes
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
 from api.middleware import caller
@@ -53,6 +53,8 @@ async def change(request: web.Request) -> web.Response:
     """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or change who may connect to it."""
     desk, job = request.app[DESK], _job_id(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
+    if asked.allow_from is not None:
+        sources.require(desk.config.policy, asked.allow_from)
     wish = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked))
     return _job(wish, await wishes.report(desk, job), status=200)
 
@@ -93,6 +95,7 @@ def _job_request(desk: Desk, body: Body) -> JobRequest:
     """Return the request, or refuse it with everything that is wrong with it at once."""
     asked, wrong = findings.validate(JobRequest, body.raw)
     wrong += findings.of_template(desk.library, body.members)
+    wrong += sources.missing(desk.config.policy, body.members.get("allow-from"))
     if body.members.get("user") == "root":
         wrong += (users.forbidden("root"),)
     if asked is None or wrong:

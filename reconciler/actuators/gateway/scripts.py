@@ -27,11 +27,14 @@ RESTORE = f"sudo -n iptables-restore --noflush -w {LOCK_WAIT_S}"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
-def read() -> Command:
-    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own."""
+def read(first: str = "") -> Command:
+    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own.
+
+    `first` is a script that runs before, in the same call; what it prints is of no concern to `tables`.
+    """
     version = f"{IPTABLES} --version </dev/null; echo end version $?\n"
     looks = (f"{IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
-    return Command(SHELL, stdin="".join((version, *looks)))
+    return Command(SHELL, stdin="".join((first, version, *looks)))
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:

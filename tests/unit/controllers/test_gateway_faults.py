@@ -17,7 +17,7 @@ from reconciler.model.report import Phase
 from reconciler.model.wish import Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Revision
-from tests.unit.controllers.site import Site, now
+from tests.unit.controllers.site import FIRST_PORT, LAST_PORT, Site, now
 
 pytestmark = pytest.mark.looptime
 
@@ -198,3 +198,15 @@ async def test_a_rule_without_an_owner_that_is_doubted_stays_gone_when_somebody_
     await asyncio.sleep(4)
     assert strays[0] not in site.gateway.routes
     assert strays[1] in site.gateway.routes
+
+
+async def test_a_port_that_something_of_the_gateways_own_takes_is_a_complaint_in_its_report(site: Site) -> None:
+    for gateway in site.gateways.values():
+        for port in range(FIRST_PORT, LAST_PORT):
+            gateway.occupy(port)
+    (lease,) = await site.available(JOB)
+    await asyncio.sleep(10)
+    report = await site.gateway_report(lease.gateway)
+    assert report is not None
+    assert lease.port == LAST_PORT
+    assert report.complaints[0].endswith(f"{LAST_PORT - 1}.")
