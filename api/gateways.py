@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
+from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK, Desk
 from api.findings import require
@@ -49,10 +50,10 @@ async def wish(request: web.Request) -> web.Response:
     """``PUT /v1/gateways/<name>``: write what is wished of a gateway; the controller does it step by step."""
     desk, name = request.app[DESK], _name(request)
     asked = require(DutyRequest, (await read_body(request)).raw)
+    note(request, gateway=name, duty=asked.duty.value, reason=asked.reason)
     _known(await _all(desk), name)
     wished = GatewayWish(name=name, duty=asked.duty, reason=asked.reason, by=caller(request), asked=desk.now())
     await desk.store.commit([], [Put(desk.keys.gateway_wish(name), encode(wished))])
-    log.info("gateway_wished", gateway=name, duty=asked.duty.value, by=wished.by)
     return web.json_response(_known(await _all(desk), name))
 
 

@@ -33,7 +33,7 @@ from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.rooms import Rooms
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.slurm import SlurmController
+from reconciler.controllers.slurm import Judgement, SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
 from reconciler.loop.worker import Worker
@@ -90,7 +90,10 @@ class Controller:
         sight, timeout_s = Sight(), self.config.reconciler.pass_timeout_s
         gateways = len(hands.gateways)
         jobs = self._jobs(sight)
-        listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
+        doubt = self._doubt("Slurm jobs", config.slurm.poll_busy_s)
+        listings = SlurmController(
+            world, sight, hands.slurm, queues, config.slurm, Judgement(doubt, _limits(config).settle_s)
+        )
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
         hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
@@ -114,9 +117,10 @@ class Controller:
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
 
-    def _doubt(self, what: str) -> Doubt:
-        settings = self.config.reconciler
-        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks)
+    def _doubt(self, what: str, look_interval_s: float) -> Doubt:
+        settings, clock = self.config.reconciler, asyncio.get_running_loop().time
+        apart_s = look_interval_s / 2
+        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, apart_s, clock)
 
     def _duties(self) -> Duties:
         return Duties(self.world, self.hands.gateways, self.config.gateways.failover_after_s, utc_now)
@@ -140,14 +144,15 @@ class Controller:
         return Ports(self.world, sight, self.store, self.hands.gateways, rooms, settings, utc_now)
 
     def _rules(self, sight: Sight) -> GatewayController:
+        interval_s = self.config.gateways.read_back_interval_s
         return GatewayController(
             world=self.world,
             sight=sight,
             store=self.store,
             gateways=self.hands.gateways,
             queues=self.queues,
-            doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
-            read_back_interval_s=self.config.gateways.read_back_interval_s,
+            doubts={name: self._doubt(f"routes on {name}", interval_s) for name in self.hands.gateways},
+            read_back_interval_s=interval_s,
             epoch=self.epoch,
             now=utc_now,
         )

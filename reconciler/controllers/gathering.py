@@ -27,6 +27,7 @@ def gather(world: World, sight: Sight, duties: Duties, command_nodes: Iterable[N
         wish=wish,
         report=report.value if report is not None else None,
         forward=forward.value if forward is not None else None,
+        exit_report=world.exits.readable(job),
         links=tuple(link_of(sight, lease, duty_of) for lease in world.leases.of_job(job)),
         listing=sight.listing,
         missing=sight.missing.get(job),

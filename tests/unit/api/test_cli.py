@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from api import app, passwords
+from api import app, credentials
 from api.cli import main
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.gateway import Duty, GatewayWish
@@ -199,7 +199,7 @@ def test_a_credential_is_made_from_standard_input(
     line = capsys.readouterr().out
 
     assert status == 0
-    assert passwords.read(line)["portal"].proves("hunter2")
+    assert credentials.read(line).password_of("portal").proves("hunter2")  # type: ignore[union-attr]
     assert "hunter2" not in line
 
 
@@ -222,8 +222,9 @@ def test_a_variable_without_a_value_is_wrong_use(capsys: pytest.CaptureFixture[s
 
 
 async def test_a_gateway_is_drained_and_serves_again(
-    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+    world: World, bwvisu: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("BWVISU_NAME", "operator")
     assert await bwvisu("drain", "gateway-1", "--reason", "new kernel") == 0
     drained = decode(GatewayWish, await world.entry(world.keys.gateway_wish(GatewayName("gateway-1"))))
     assert await bwvisu("gateways") == 0
@@ -233,5 +234,5 @@ async def test_a_gateway_is_drained_and_serves_again(
     assert (drained.duty, drained.reason, serving.duty) == (Duty.DRAIN, "new kernel", Duty.SERVE)
     first, second = capsys.readouterr().out.splitlines()[1:3]
     assert first.startswith("gateway-1  serve (wished: drain)  0 open, 0 resting, 10001 free  weight 1")
-    assert first.endswith("portal: new kernel")
+    assert first.endswith("operator: new kernel")
     assert second.startswith("gateway-2  serve  0 open")
