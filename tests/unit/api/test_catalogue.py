@@ -9,7 +9,13 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease
 from tests.unit.api.conftest import ASKED, NOON, SECRET, Client, World
 
-PORTS_TEMPLATE = "#!/bin/bash\n# Shows an image.\n# Variable: image_name string What to show\n#SBATCH --mem=1G\n#KEYHOLE-REQUEST-PORTS 2\necho {{image_name}} {{home}} $KEYHOLE_PORT0\n"
+PORTS_TEMPLATE = """#!/bin/bash
+# Shows an image.
+# Variable: image_name string What to show
+#SBATCH --mem=1G
+#KEYHOLE-REQUEST-PORTS 2
+echo {{image_name}} {{home}} $KEYHOLE_PORT0
+"""
 
 
 @pytest.fixture(autouse=True)
