@@ -35,7 +35,7 @@ def refuse(wrong: tuple[Finding, ...]) -> NoReturn:
     raise Problem.of(tuple(reversed(by_field.values())))
 
 
-async def place(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
+async def place(desk: Desk, asked: JobRequest, by: str) -> tuple[Kept, bool]:
     """Return the job's wish and whether it is new; the same request with the same id made it before.
 
     Raises:
@@ -47,6 +47,6 @@ async def place(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
         return kept, False
     await users.require_cluster(desk)
     await users.require_user(desk, asked.user)
-    kept, is_new = await wishes.create(desk, asked)
+    kept, is_new = await wishes.create(desk, asked, by)
     bind_contextvars(job=kept.wish.id)
     return kept, is_new

@@ -26,7 +26,7 @@ async def submit(request: web.Request) -> web.Response:
     note(request, user=asked.user, template=asked.template)
     if asked.paused:
         require(request, Role.OPERATOR, "A pause")
-    kept, is_new = await asking.place(desk, asked)
+    kept, is_new = await asking.place(desk, asked, caller(request))
     reported = NOT_REPORTED if is_new else await wishes.reported_if_readable(desk, kept.wish.job_id)
     return _job(kept, reported, status=201 if is_new else 200)
 

@@ -76,6 +76,8 @@ class Wish(Value):
     generation: Annotated[int, Field(ge=1)] = 1
     """Counts changes of the wish; a report names the one it speaks of."""
     created: Moment
+    by: str | None = None
+    """The credential that made it; None in wishes from before this was kept."""
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
     force: Force | None = None
