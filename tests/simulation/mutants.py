@@ -103,7 +103,7 @@ def act_without_asking_who_leads(patch: pytest.MonkeyPatch) -> None:
 
 def give_a_port_back_before_its_successor_works(patch: pytest.MonkeyPatch) -> None:
     """Close the link of a session that moves as soon as another port is leased."""
-    careful = job_plan.with_moves
+    careful = placement.with_moves
 
     def hasty(decision: Decision, seen: Seen) -> Decision:
         moving, homeless = careful(decision, seen), placement.place(seen).homeless
