@@ -13,6 +13,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "keyhole-refused": (403, "The keyhole does not open"),
     "user-forbidden": (403, "This user may not run jobs"),
     "job-unknown": (404, "There is no such job"),
+    "gateway-unknown": (404, "There is no such gateway"),
     "route-unknown": (404, "There is nothing at this address"),
     "method-wrong": (405, "This address does not know the method"),
     "body-slow": (408, "The body did not arrive in time"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import keyhole, switch, v1
+from api import events, keyhole, switch, v1
 
 
 class Route(NamedTuple):
@@ -22,7 +22,10 @@ PORTAL = (
     Route("GET", "/v1/jobs/{job}", v1.show),
     Route("PATCH", "/v1/jobs/{job}", v1.change),
     Route("DELETE", "/v1/jobs/{job}", v1.delete),
+    Route("GET", "/v1/jobs/{job}/events", events.of_job),
+    Route("GET", "/v1/gateways/{gateway}/events", events.of_gateway),
     Route("GET", "/v1/controller", switch.show),
+    Route("GET", "/v1/controller/events", events.of_controller),
     Route("PUT", "/v1/controller", switch.turn),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),

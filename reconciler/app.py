@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import NoReturn
 
 import structlog
@@ -16,11 +17,13 @@ from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
-from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.doubt import Doubt, Tell
+from reconciler.controllers.events import EventController
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
 from reconciler.controllers.leases import LeaseController
+from reconciler.controllers.naming import require_same_gateways
 from reconciler.controllers.nodes import NodeController
 from reconciler.controllers.orphans import MassHold, OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
@@ -32,7 +35,6 @@ from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
-from reconciler.errors import ConfigError
 from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
@@ -73,6 +75,7 @@ class Controller:
     world: World
     informer: Informer
     hands: Hands
+    events: EventController
     epoch: int
     """The create revision of our leader key: greater for every later leader."""
 
@@ -87,10 +90,13 @@ class Controller:
         sight, timeout_s = Sight(), self.config.reconciler.pass_timeout_s
         gateways = len(hands.gateways)
         jobs = self._jobs(sight)
-        listings = SlurmController(world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs"))
+        listings = SlurmController(
+            world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs", self.events.note_of_controller)
+        )
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
-        hold = MassHold(world, sight, config.reconciler.doubt_share, config.reconciler.doubt_at_least)
+        share, at_least = config.reconciler.doubt_share, config.reconciler.doubt_at_least
+        hold = MassHold(world, sight, share, at_least, self.events.note_of_controller)
         sightings = config.slurm.lost_after_listings
         orphans = OrphanController(
             world, sight, self.store, hands.slurm, queues.leases, sightings, hold, _limits(config).settle_s
@@ -108,10 +114,11 @@ class Controller:
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
+        yield Worker("events", queues.events, self.events.reconcile, timeout_s), 1
 
-    def _doubt(self, what: str) -> Doubt:
+    def _doubt(self, what: str, tell: Tell) -> Doubt:
         settings = self.config.reconciler
-        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks)
+        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, tell)
 
     def _rules(self, sight: Sight) -> GatewayController:
         return GatewayController(
@@ -120,9 +127,13 @@ class Controller:
             store=self.store,
             gateways=self.hands.gateways,
             queues=self.queues,
-            doubts={name: self._doubt(f"routes on {name}") for name in self.hands.gateways},
+            doubts={
+                name: self._doubt(f"routes on {name}", partial(self.events.note_of_gateway, name))
+                for name in self.hands.gateways
+            },
             read_back_interval_s=self.config.gateways.read_back_interval_s,
             epoch=self.epoch,
+            events=self.events,
         )
 
     def _jobs(self, sight: Sight) -> JobController:
@@ -204,8 +215,11 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 fenced = FencedStore(store, fence)
                 await require_identity(fenced, world.keys.identity, identity_of(server_secret, config.instance))
                 require_same_gateways(config, world)
+                events = EventController(world, fenced, queues.events, informer.reached, config, utc_now)
+                world.listeners.happened = events.changed  # from now on: what was before, the last leader has told
+                events.note_of_controller("Leads", f"{_leader().identity} leads now.")
                 controller = Controller(
-                    config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
+                    config, server_secret, fenced, queues, world, informer, hands, events, fence.create_revision
                 )
                 queues.resyncs.add(EVERYTHING)
                 for name, task in controller.tasks():
@@ -218,26 +232,6 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
 
 def _leader() -> Leader:
     return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
-
-
-def require_same_gateways(config: Config, world: World) -> None:
-    """Refuse to lead where a gateway's name has gone to another machine: its sessions would be cut.
-
-    Default names count the gateways of the file, so taking the first one out renames all others.
-
-    Raises:
-        ConfigError: a lease and the configuration disagree on a gateway's name or external address.
-    """
-    address_of = {gateway.name: gateway.external_ip for gateway in config.gateway_nodes}
-    name_of = {address: name for name, address in address_of.items()}
-    for name, lease in world.leases.items():
-        known = address_of.get(lease.gateway, lease.external_ip)
-        if known != lease.external_ip or name_of.get(lease.external_ip, lease.gateway) != lease.gateway:
-            raise ConfigError(
-                f"gateway-nodes: the lease {name} calls {lease.external_ip} {lease.gateway}, and the file calls it"
-                f" {name_of.get(lease.external_ip, 'nothing')} and {lease.gateway} {known}; give every gateway a name"
-                " of its own, the one it had"
-            )
 
 
 async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:

@@ -123,6 +123,8 @@ class Reconciler(Section):
     """So many looks in a row must show the same before it is believed."""
     stop_timeout_s: Seconds = 20.0
     """A stop waits this long for passes that are under way, so that no sbatch is cut in the middle."""
+    event_ttl_s: Annotated[float, Field(ge=60, le=31 * 86400)] = 86400.0
+    """An event, what happened to a job or a gateway and why, is kept this long."""
     leader_ttl_s: Annotated[int, Field(ge=2, le=60)] = 5
     """A leader that stops renewing is deposed after this many seconds."""
 

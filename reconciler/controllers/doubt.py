@@ -1,10 +1,18 @@
 """A look that shows a mass accident is doubted before it is believed (I12)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 log = structlog.get_logger()
+
+Tell = Callable[[str, str], None]
+"""Takes an event's reason and its sentence."""
+
+
+def untold(_reason: str, _sentence: str) -> None:
+    """Stand in where nobody keeps events."""
 
 
 @dataclass
@@ -16,6 +24,7 @@ class Doubt:
     share: float
     at_least: int
     looks: int
+    tell: Tell = untold
     _doubted: int = 0
 
     def holds(self, vanished: int, present: int) -> bool:
@@ -26,7 +35,13 @@ class Doubt:
         self._doubted += 1
         if self._doubted >= self.looks:
             log.error("mass_vanishing_believed", what=self.what, vanished=vanished, of=present, looks=self._doubted)
+            self.tell(
+                "Believed", f"{vanished} of {present} {self.what} vanished, as {self.looks} looks in a row showed."
+            )
             self._doubted = 0
             return False
         log.error("mass_vanishing_doubted", what=self.what, vanished=vanished, of=present, looks=self._doubted)
+        self.tell(
+            "Doubted", f"{vanished} of {present} {self.what} seem to have vanished; nothing is done about it yet."
+        )
         return True

@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, JobId, Value
+from reconciler.model.event import Event
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport, Report, UserAnswer
 from reconciler.model.wish import ControllerWish, ForwardRequest, UserQuestion, Wish
@@ -139,11 +140,41 @@ class LeaseShelf(Shelf[Lease]):
         return sorted(self._by_gateway.get(gateway, {}).values(), key=lambda lease: lease.port)
 
 
+class EventShelf(Shelf[Event]):
+    """The events, found by subject without a search."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(Event, prefix, lambda event: event.name)
+        self._by_subject: defaultdict[str, dict[str, Event]] = defaultdict(dict)
+
+    def put(self, entry: Entry) -> None:
+        """Take a new event, or a new count of one."""
+        super().put(entry)
+        name = entry.key.removeprefix(self.prefix)
+        if (event := self.readable(name)) is not None:
+            self._by_subject[event.subject][name] = event
+
+    def remove(self, key: str) -> None:
+        """Drop an event whose time is over."""
+        name = key.removeprefix(self.prefix)
+        super().remove(key)
+        subject = name.rpartition("/")[0]
+        self._by_subject[subject].pop(name, None)
+        if not self._by_subject[subject]:
+            del self._by_subject[subject]
+
+    def of_subject(self, subject: str) -> tuple[Event, ...]:
+        """Return the events of one subject, in no order."""
+        return tuple(self._by_subject.get(subject, {}).values())
+
+
 class _Shelf(Protocol):
     """What following a change needs of a shelf, whatever it holds."""
 
     @property
     def prefix(self) -> str: ...
+
+    def readable(self, name: str) -> Value | None: ...
 
     def put(self, entry: Entry) -> None: ...
 
@@ -152,6 +183,10 @@ class _Shelf(Protocol):
 
 def _nothing(_key: str) -> None:
     """Stand in for a listener before it is connected."""
+
+
+def _untold(_key: str, _before: Value | None, _after: Value | None) -> None:
+    """Stand in where nobody wants to know what changed."""
 
 
 @dataclass
@@ -164,6 +199,8 @@ class Listeners:
     lease: Callable[[str], None] = _nothing
     question: Callable[[str], None] = _nothing
     switch: Callable[[str], None] = _nothing
+    happened: Callable[[str, Value | None, Value | None], None] = _untold
+    """Told the whole key of every change, and its value before and after as far as they can be read."""
 
 
 @dataclass
@@ -185,6 +222,7 @@ class World:
         self.answers = Shelf(UserAnswer, keys.answers, lambda answer: answer.user)
         self.gateways = Shelf(NodeReport, keys.gateways, lambda report: report.name)
         self.command_nodes = Shelf(NodeReport, keys.command_nodes, lambda report: report.name)
+        self.events = EventShelf(keys.events)
 
     @property
     def paused(self) -> bool:
@@ -199,11 +237,14 @@ class World:
         """Follow one change of etcd; `None` means the key is gone."""
         for shelf, tell in self._shelves():
             if key.startswith(shelf.prefix):
+                name = key.removeprefix(shelf.prefix)
+                before = shelf.readable(name)
                 if entry is None:
                     shelf.remove(key)
                 else:
                     shelf.put(entry)
-                tell(key.removeprefix(shelf.prefix))
+                tell(name)
+                self.listeners.happened(key, before, shelf.readable(name))
                 return
 
     def _shelves(self) -> tuple[tuple[_Shelf, Callable[[str], None]], ...]:
@@ -218,4 +259,5 @@ class World:
             (self.answers, _nothing),
             (self.gateways, _nothing),
             (self.command_nodes, _nothing),
+            (self.events, _nothing),
         )

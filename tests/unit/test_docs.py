@@ -8,6 +8,7 @@ import pytest
 
 from api import cli, routes
 from api.problems import KINDS
+from reconciler.plan.happenings import TOLD_CONDITIONS
 from reconciler.plan.status import END_REASONS
 from tests.unit.test_project import CHECKOUT, our_modules, our_texts
 
@@ -90,6 +91,17 @@ def log_events() -> set[str]:
     return found
 
 
+def event_reasons() -> set[str]:
+    """Return the reason of every event that stands in the code as such."""
+    found = {reason for _, reason in TOLD_CONDITIONS} | assigned("reconciler/plan/happenings.py", "reason")
+    place = {"Happening": 2, "note_of_gateway": 1, "note_of_controller": 0, "tell": 0}
+    for call in calls(["reconciler/plan/", "reconciler/controllers/", "reconciler/app.py"]):
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if name in place and len(call.args) > place[name]:
+            found |= texts(call.args[place[name]])
+    return found
+
+
 def marked() -> dict[str, set[str]]:
     """Return for every invariant the test files that carry its mark."""
     found: dict[str, set[str]] = {}
@@ -115,6 +127,13 @@ def test_every_condition_of_a_job_is_explained() -> None:
     assert [reason for reason, _ in END_REASONS.values() if reason not in words(table)] == []
 
 
+def test_every_event_of_jobs_and_gateways_is_explained_and_no_other() -> None:
+    explained = {word for row in cells(section(OPERATIONS, "Events")) for word in words(row[0])}
+
+    assert explained >= {"Unhealthy", "Recovered", "RulesRepaired", "Doubted", "Leads"}
+    assert explained == event_reasons()
+
+
 def test_every_event_of_the_log_is_explained_and_no_other() -> None:
     explained = {word for row in cells(section(OPERATIONS, "Log")) for word in words(row[0])}
 
@@ -129,7 +148,7 @@ def test_every_problem_is_listed_as_it_is_answered() -> None:
 
 @pytest.mark.parametrize("route", [*routes.PORTAL, *routes.KEYHOLE], ids=lambda route: f"{route.method} {route.path}")
 def test_every_address_has_its_place(route: routes.Route) -> None:
-    assert f"`{route.method} {route.path.replace('{job}', '<id>')}`" in API
+    assert f"`{route.method} {route.path.replace('{job}', '<id>').replace('{gateway}', '<name>')}`" in API
 
 
 def test_every_command_is_in_the_readme() -> None:
