@@ -134,6 +134,7 @@ class Controller:
             read_back_interval_s=self.config.gateways.read_back_interval_s,
             epoch=self.epoch,
             events=self.events,
+            now=utc_now,
         )
 
     def _jobs(self, sight: Sight) -> JobController:

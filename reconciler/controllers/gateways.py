@@ -1,7 +1,8 @@
 """Gateways: their rules are a function of the leases; what somebody breaks is put back (I4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -34,14 +35,16 @@ class GatewayController:
     epoch: int
     """Ours as leader: whoever leads later has a greater one (I7)."""
     events: EventController
+    now: Callable[[], datetime]
 
     async def reconcile(self, name: GatewayName) -> float:
         """Read back, mend, read back; return the seconds until the next look."""
         gateway = self.gateways.get(name)
         if gateway is None:
             raise Terminal(f"a lease names the gateway {name!r}, which is not configured")
+        asked = self.now()
         if self.world.paused:
-            self._see(name, await gateway.read())
+            self._see(name, await gateway.read(), asked)
             return self.read_back_interval_s
         live = self.sight.in_force.get(name)
         if live is None or self._ownerless(name, live):
@@ -50,7 +53,7 @@ class GatewayController:
         self.sight.opening(name, wanted)
         applied = await gateway.apply(wanted, self.epoch)
         self._log(name, applied)
-        self._see(name, applied.routes)
+        self._see(name, applied.routes, asked)
         return self.read_back_interval_s
 
     async def _wanted(self, name: GatewayName, live: frozenset[Route]) -> frozenset[Route]:
@@ -101,9 +104,9 @@ class GatewayController:
         if applied.commands:
             log.info("gateway_changed", gateway=name, routes=len(applied.routes), commands=applied.commands)
 
-    def _see(self, name: GatewayName, routes: frozenset[Route]) -> None:
+    def _see(self, name: GatewayName, routes: frozenset[Route], asked: datetime) -> None:
         before = self.sight.in_force.get(name)
-        self.sight.read_back(name, routes)
+        self.sight.read_back(name, routes, asked)
         if before == routes:
             return
         self._forget_answers(name)

@@ -48,7 +48,8 @@ class LeaseController:
         left_s = (lease.quarantine_ends - self.now()).total_seconds()
         if left_s > 0:
             return left_s
-        if self.sight.link(lease).live is not False:
+        # A change that a leader sent before it died may take effect any time until then; an earlier look is no proof.
+        if not self.sight.is_closed_since(lease, lease.quarantine_ends):
             return CLOSING_S
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         await self.store.commit((Unchanged(key, revision),), (Delete(key),))

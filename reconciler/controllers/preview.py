@@ -100,7 +100,8 @@ class Previewer:
             log.warning("slurm_not_seen", message=str(error))
         for name, gateway in self.hands.gateways.items():
             try:
-                sight.read_back(name, await gateway.read())
+                asked = self.now()
+                sight.read_back(name, await gateway.read(), asked)
             except Retryable as error:
                 log.warning("gateway_not_seen", gateway=name, message=str(error))
         return sight

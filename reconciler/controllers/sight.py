@@ -4,6 +4,7 @@ Each piece has one writer, its own controller; a look that failed writes nothing
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Link, Missing
@@ -23,6 +24,8 @@ class Sight:
     """Routes as last read back; a gateway that was never read has no entry."""
     ways: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """The ways of those: whether a port is open is one thing, for whom another."""
+    asked: dict[GatewayName, datetime] = field(default_factory=dict)
+    """When the last read-back of each was asked for: what it shows may be this old."""
     unconfirmed: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """Ways that a change may have opened, under way or without an answer; the next read-back tells."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)
@@ -35,6 +38,11 @@ class Sight:
             live=self._is_live(gateway, route),
             healthy=self.answering.get((gateway, route)),
         )
+
+    def is_closed_since(self, lease: Lease, moment: datetime) -> bool:
+        """Whether a look that was asked for at this moment or later shows the lease's port closed."""
+        asked = self.asked.get(GatewayName(lease.gateway))
+        return asked is not None and asked >= moment and self.link(lease).live is False
 
     def _is_live(self, gateway: GatewayName, route: Route) -> bool | None:
         routes = self.ways.get(gateway)
@@ -49,8 +57,9 @@ class Sight:
         fresh = frozenset(route.way for route in routes) - self.ways.get(gateway, frozenset())
         self.unconfirmed[gateway] = self.unconfirmed.get(gateway, frozenset()) | fresh
 
-    def read_back(self, gateway: GatewayName, routes: frozenset[Route]) -> None:
+    def read_back(self, gateway: GatewayName, routes: frozenset[Route], asked: datetime) -> None:
         """Note the routes that are in force."""
+        self.asked[gateway] = asked
         self.in_force[gateway] = routes
         self.ways[gateway] = frozenset(route.way for route in routes)
         self.unconfirmed.pop(gateway, None)

@@ -108,8 +108,8 @@ def _first_attempt(seen: Seen) -> int:
 
 
 def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
-    """Write the intent, then run sbatch; first get rid of what should not be there (I1)."""
-    if view.surplus:
+    """Write the intent, then run sbatch; first get rid of what should not be there, to its end (I1)."""
+    if view.surplus or view.leaving:
         report = status.report(seen, view, Phase.PENDING, now)
         return Decision("SurplusJobs", report, _cancel(view.surplus), STEP_S)
     release = _release(seen)

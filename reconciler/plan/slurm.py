@@ -42,12 +42,15 @@ OF_STAGE = {
 
 @dataclass(frozen=True, slots=True)
 class SlurmView:
-    """The conclusion, the record brought up to date, and Slurm jobs of this job that are one too many."""
+    """The conclusion, the record brought up to date, and other Slurm jobs under this id."""
 
     standing: Standing
     record: SlurmRecord | None = None
     row: QueueRow | None = None
     surplus: tuple[QueueRow, ...] = ()
+    """Alive, and one too many."""
+    leaving: tuple[QueueRow, ...] = ()
+    """Ending, and still on their nodes."""
 
 
 def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
@@ -55,14 +58,15 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
     rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
     record = seen.report.slurm if seen.report is not None else None
     record = record or _remembered(seen.wish, rows)
+    row = _own(record, rows) if record is not None else None
+    others = tuple(other for other in rows if row is None or other.slurm_id != row.slurm_id)
+    surplus, leaving = _alive(others), tuple(other for other in others if other.stage is Stage.ENDING)
     if record is None:
-        return SlurmView(Standing.UNTRIED, surplus=_alive(rows))
-    row = _own(record, rows)
-    surplus = tuple(other for other in _alive(rows) if row is None or other.slurm_id != row.slurm_id)
+        return SlurmView(Standing.UNTRIED, surplus=surplus, leaving=leaving)
     if row is not None:
         standing = Standing.UNCLEAR if _is_behind(record, row) else OF_STAGE[row.stage]
-        return SlurmView(standing, _updated(record, row), row, surplus)
-    return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus)
+        return SlurmView(standing, _updated(record, row), row, surplus, leaving)
+    return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus, leaving)
 
 
 def _remembered(wish: Wish, rows: tuple[QueueRow, ...]) -> SlurmRecord | None:

@@ -38,6 +38,7 @@ class Fault(StrEnum):
     PORT_OCCUPIED = "port occupied"
     CLOCK_JUMP = "clock jump"
     WISH_MISLAID = "wish deleted by hand and put back"
+    ID_REUSED = "id of an earlier wish used again"
 
 
 @dataclass

@@ -67,6 +67,7 @@ class Mischief:
             Fault.PORT_OCCUPIED: (0.004, self._occupy),
             Fault.CLOCK_JUMP: (0.003, self._jump),
             Fault.WISH_MISLAID: (0.006, self._mislay),
+            Fault.ID_REUSED: (0.010, self._reuse),
         }
 
     # Processes and etcd
@@ -198,6 +199,12 @@ class Mischief:
     def _jump(self) -> None:
         """Set all clocks; forward by less than sbatch may take, for an intent's age is told by these clocks."""
         self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 10.0)))
+
+    def _reuse(self) -> None:
+        """Wish under the id of a wish that is gone, whose Slurm job may still be listed."""
+        gone = sorted(self.portal.wished - self.portal.books.wishes().keys())
+        if gone:
+            self.portal.wish_again(self.kernel.chance.choice(gone[-3:]))
 
     def _mislay(self) -> None:
         wished = [job for job, wish in self.portal.books.wishes().items() if wish.deleted is None]

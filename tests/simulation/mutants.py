@@ -116,6 +116,6 @@ MUTANTS = (
     Mutant(skip_the_fresh_read, frozenset({Fault.WISH_MISLAID, Fault.WATCH_SILENT})),
     Mutant(submit_again_at_once),
     Mutant(forget_before_the_ports_are_closed),
-    Mutant(count_attempts_from_one, frozenset({Fault.WISH_MISLAID, Fault.NODE_FAILED, Fault.DELAY})),
+    Mutant(count_attempts_from_one, frozenset({Fault.ID_REUSED, Fault.NODE_FAILED, Fault.DELAY})),
     Mutant(act_without_asking_who_leads, frozenset({Fault.FREEZE_WITHIN, Fault.FLUSH, Fault.JOB_FAILED})),
 )

@@ -59,18 +59,29 @@ class Portal:
     kernel: Kernel
     books: Books
     created: int = 0
+    wished: set[JobId] = field(default_factory=set)
+    """Every id that was ever used."""
 
     def wish(self, users: tuple[str, ...] = ("alice", "alice", "bob", "nobody-here")) -> JobId:
         """Wish for one more job, of one of these users."""
         self.created += 1
-        job, chance = JobId(f"job{self.created:05d}"), self.kernel.chance
+        job = JobId(f"job{self.created:05d}")
+        self._create(job, users)
+        return job
+
+    def wish_again(self, job: JobId) -> None:
+        """Wish under an id that was used before, as a portal may that chooses the ids."""
+        self._create(job, ("alice",))
+
+    def _create(self, job: JobId, users: tuple[str, ...]) -> None:
+        chance = self.kernel.chance
         user, after = chance.choice(users), chance.choice(("requeue", "end"))
         spec = JobSpec.model_validate(
             {"user": user, "template": TEMPLATE, "variables": {"page_title": "x"}, "on_node_failure": after}
         )
         self._write(Wish(id=job, created=self.kernel.wall(), spec=spec), Revision(0))
+        self.wished.add(job)
         self.kernel.say(f"        portal wishes for {job}")
-        return job
 
     def delete(self, job: JobId, *, force: bool = False) -> None:
         """Wish a job away."""

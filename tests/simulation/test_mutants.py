@@ -6,7 +6,7 @@ from reconciler.config import Config
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.schedules import Found, Summary, run_schedule
 
-SCHEDULES = 120
+SCHEDULES = 300
 
 
 def search(site: Config, mutant: Mutant, summary: Summary) -> None:

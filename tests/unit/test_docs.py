@@ -38,7 +38,7 @@ def words(cell: str) -> set[str]:
 
 def calls(folders: Iterable[str]) -> Iterator[ast.Call]:
     """Yield every call in the files whose path begins with one of these."""
-    for name, tree in our_modules():
+    for name, tree in our_modules().items():
         if name.startswith(tuple(folders)):
             yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
@@ -52,7 +52,7 @@ def texts(expression: ast.expr) -> set[str]:
 
 def assigned(folder: str, name: str) -> set[str]:
     """Return the string literals that a variable of this name is given in one file."""
-    assignments = (node for path, tree in our_modules() if path == folder for node in ast.walk(tree))
+    assignments = (node for path, tree in our_modules().items() if path == folder for node in ast.walk(tree))
     return {
         text
         for node in assignments
@@ -105,7 +105,7 @@ def event_reasons() -> set[str]:
 def marked() -> dict[str, set[str]]:
     """Return for every invariant the test files that carry its mark."""
     found: dict[str, set[str]] = {}
-    for name, tree in our_modules():
+    for name, tree in our_modules().items():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if isinstance(call.func, ast.Attribute) and call.func.attr == "invariant":
                 for invariant in {text for argument in call.args for text in texts(argument)}:

@@ -11,12 +11,13 @@ from reconciler import app
 from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.config import Config
-from reconciler.errors import Unreadable
+from reconciler.errors import Superseded, Unreadable
 from reconciler.model.base import GatewayName, JobId, SlurmId, Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report
 from reconciler.model.wish import ForwardRequest, JobSpec, Wish
 from reconciler.store.codec import decode, encode
+from reconciler.store.fence import Deposed
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put, Revision
 from tests.fakes.gateway_world import FakeGateway
@@ -66,12 +67,14 @@ class Site:
         self.controllers.append(task)
 
     async def stop(self) -> None:
-        """Stop every controller at once, whatever is under way."""
+        """Stop every controller at once, whatever is under way; raises what had ended one, but for a lost election."""
         for task in self.controllers:
             task.cancel()
-        if self.controllers:
-            await asyncio.wait(self.controllers)
+        ended = await asyncio.gather(*self.controllers, return_exceptions=True)
         self.controllers.clear()
+        for error in ended:
+            if isinstance(error, ExceptionGroup) and (broken := error.split((Deposed, Superseded))[1]) is not None:
+                raise broken
 
     @asynccontextmanager
     async def _reach(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -152,6 +153,28 @@ async def test_a_lease_whose_wish_is_only_not_seen_yet_is_kept(site: Site) -> No
     leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, now)
     assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is None
     assert await leased(site, JOB) == {lease.port}
+
+
+@pytest.mark.invariant("I5")
+async def test_a_lease_goes_only_after_a_look_that_was_asked_for_when_its_quarantine_was_over(site: Site) -> None:
+    """A leader died while its change was on the way; it opened the port after the next leader's only look."""
+    (lease,) = await site.available(JOB)
+    await site.stop()
+    ends = now()
+    key = site.keys.lease(GatewayName(lease.gateway), lease.port)
+    await site.put(key, lease.model_copy(update={"quarantine_ends": ends}))
+    entry = await site.store.get(key)
+    assert entry is not None
+    world, sight = World(site.keys), Sight()
+    world.changed(key, entry)
+    hold = MassHold(world, sight, share=0.5, at_least=5)
+    leases = LeaseController(world, sight, site.store, site.config.gateways.quarantine_s, hold, now)
+    sight.read_back(GatewayName(lease.gateway), frozenset(), ends - timedelta(seconds=1))
+    assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is not None
+    assert await site.store.get(key) is not None
+    sight.read_back(GatewayName(lease.gateway), frozenset(), ends)
+    assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is None
+    assert await site.store.get(key) is None
 
 
 async def test_keys_of_a_gateway_that_is_not_configured_are_left_alone_and_disturb_nobody(site: Site) -> None:

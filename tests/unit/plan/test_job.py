@@ -86,6 +86,15 @@ def test_a_second_slurm_job_of_the_same_wish_is_cancelled() -> None:
 
 
 @pytest.mark.invariant("I1")
+def test_nothing_is_submitted_while_an_earlier_job_of_the_id_is_still_on_its_nodes() -> None:
+    """A forced delete left a job; wished anew, the id had a second one running while the first was completing."""
+    before = Seen(wish(), listing=listing(row(Stage.ENDING, state="COMPLETING")))
+    after = Seen(wish(), listing=listing(row(Stage.ENDED)))
+    assert (plan(before, LIMITS, at(1)).reason, plan(before, LIMITS, at(1)).actions) == ("SurplusJobs", ())
+    assert plan(after, LIMITS, at(1)).actions == (Submit(2),)
+
+
+@pytest.mark.invariant("I1")
 def test_a_job_whose_report_was_deleted_by_hand_keeps_its_session() -> None:
     """It was cancelled and submitted again, and with it everything below the prefix of the reports."""
     decision = plan(Seen(wish(), listing=listing(row(Stage.ACTIVE))), LIMITS, at(3))
