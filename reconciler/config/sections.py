@@ -54,6 +54,8 @@ class Gateways(Section):
     """Between two rounds otherwise."""
     probe_timeout_s: Annotated[int, Field(ge=1, le=30)] = 2
     """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
+    probe_failures: Annotated[int, Field(ge=1, le=100)] = 3
+    """An application that answered is called unhealthy after this many probes in a row without an answer."""
     quarantine_s: Seconds = 60.0
     """A released port is not leased again for this long."""
 

@@ -10,8 +10,9 @@ import structlog
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.gateway import scripts
 from reconciler.actuators.gateway.batches import Change
+from reconciler.actuators.gateway.damage import damage
 from reconciler.actuators.gateway.fence import require_no_later
-from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
+from reconciler.actuators.gateway.plan import in_force, plan, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.gateway.table import Seen, seen
 from reconciler.actuators.health import HealthRecord, allowed
@@ -125,7 +126,7 @@ class Gateway:
             left = plan(seen, routes, rules)
         if left:
             raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
-        repaired = repairs(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
+        repaired = damage(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
         self._confirmed = routes
         return Applied(routes=routes, repaired=repaired, commands=taken)
 
