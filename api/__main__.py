@@ -11,13 +11,14 @@ from pathlib import Path
 
 import structlog
 
+from api import credentials
 from api.app import serving
 from api.desk import Desk
-from api.passwords import read
+from api.reloading import follow
 from reconciler import logs
 from reconciler.config import Config, load, read_secret
 from reconciler.errors import ConfigError
-from reconciler.store.configured import etcd_settings
+from reconciler.store.configured import api_etcd_settings
 from reconciler.store.etcd import EtcdStore
 
 log = structlog.get_logger()
@@ -40,22 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(config: Config) -> None:
     secret = read_secret(config.server_secret_file).get_secret_value().encode()
-    hashes = read(_text(config.api.credentials_file))
-    stop = asyncio.Event()
+    known = credentials.load(config.api.credentials_file)
+    stop, hang_up = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with EtcdStore.connect(etcd_settings(config, os.environ)) as store:
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    async with EtcdStore.connect(api_etcd_settings(config, os.environ)) as store:
         desk = Desk(config=config, store=store, server_secret=secret, now=lambda: datetime.now(UTC))
-        async with serving(desk, hashes):
+        async with serving(desk, known) as reloadables, asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follow(reloadables, hang_up), name="follow files")
             await stop.wait()
             log.info("stopping")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the portals' credentials: {error}") from error
+            following.cancel()
 
 
 if __name__ == "__main__":

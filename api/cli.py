@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import json
 import os
 import sys
@@ -10,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from api import passwords
+from api import issuing
 from api.client import Client, Portal, connect, phase_of
+from api.credentials import TOKEN_PREFIX
+from api.roles import Role
 from api.schemas import JsonObject
 from reconciler.errors import ConfigError, Retryable, Terminal
 from reconciler.model.report import Phase
 
 EPILOG = """\
-Who asks: --credentials FILE or BWVISU_CREDENTIALS (a file with name:password in one line), or else BWVISU_NAME and
-BWVISU_PASSWORD. A password is never an argument. Exit status: 0 done, 1 refused, 2 wrong use, 3 no answer (try again),
-4 waited too long."""
+Who asks: --credentials FILE or BWVISU_CREDENTIALS (a file with name:password in one line, or with a token), or else
+BWVISU_TOKEN, or BWVISU_NAME and BWVISU_PASSWORD. No secret is ever an argument. Exit status: 0 done, 1 refused, 2 wrong
+use, 3 no answer (try again), 4 waited too long."""
 
 
 class Outcome(NamedTuple):
@@ -78,7 +79,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (delete, wait):
         command.add_argument("--timeout-s", type=float, default=300.0, metavar="S")
     says = "make a line of the credentials file; the password is read from the terminal or from standard input"
-    commands.add_parser("credential", help=says, description=says).add_argument("name")
+    credential = commands.add_parser("credential", help=says, description=says)
+    credential.add_argument("name")
+    credential.add_argument("--role", type=Role, default=Role.PORTAL, metavar="|".join(Role), help="default: portal")
+    proof = credential.add_mutually_exclusive_group()
+    proof.add_argument("--token", type=Path, metavar="FILE", help="make a bearer token and write it to a new FILE")
+    proof.add_argument("--certificate", action="store_true", help="for a client certificate of this common name")
     return top
 
 
@@ -101,10 +107,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _credential(options: argparse.Namespace) -> Outcome:
-    """Read a password from the terminal, unseen, or from standard input."""
-    terminal = sys.stdin.isatty()
-    password = getpass.getpass("Password: ") if terminal else sys.stdin.readline().rstrip("\n")
-    line = passwords.line(options.name, password)
+    """Make a line of the credentials file; its secret is asked for, or written to a file, and never shown."""
+    if options.token is not None:
+        line = issuing.with_token(options.name, options.role, options.token)
+    elif options.certificate:
+        line = issuing.with_certificate(options.name, options.role)
+    else:
+        line = issuing.with_password(options.name, options.role)
     return Outcome({"line": line}, [line])
 
 
@@ -151,13 +160,18 @@ def _portal(options: argparse.Namespace, environment: Mapping[str, str]) -> Port
     path = options.credentials or environment.get("BWVISU_CREDENTIALS")
     if path is None:
         name, password = environment.get("BWVISU_NAME", ""), environment.get("BWVISU_PASSWORD", "")
+        token = environment.get("BWVISU_TOKEN", "")
     else:
         try:
-            name, _, password = Path(path).read_text(encoding="utf-8").strip().partition(":")
+            text = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(f"cannot read the credentials: {error}") from error
+        name, _, password = text.partition(":")
+        token = text if text.startswith(TOKEN_PREFIX) else ""
+    if token:
+        return Portal(options.server, "", token)
     if not (name and password):
-        raise ConfigError("who asks? give --credentials FILE, or BWVISU_NAME and BWVISU_PASSWORD")
+        raise ConfigError("who asks? give --credentials FILE, or BWVISU_TOKEN, or BWVISU_NAME and BWVISU_PASSWORD")
     return Portal(options.server, name, password)
 
 

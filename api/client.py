@@ -34,11 +34,14 @@ class Portal:
 
     server: str
     name: str
+    """Empty where `password` is a bearer token."""
     password: str = field(repr=False)
 
     @property
     def authorization(self) -> str:
-        """The header that says who asks (RFC 7617)."""
+        """The header that says who asks (RFC 7617, RFC 6750)."""
+        if not self.name:
+            return f"Bearer {self.password}"
         return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
 
 

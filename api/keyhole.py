@@ -4,27 +4,24 @@ import asyncio
 import hashlib
 
 from aiohttp import web
-from structlog.contextvars import bind_contextvars
 
 from api import schemas, wishes
 from api.bodies import parse, read_raw
 from api.desk import DESK, Desk
 from api.findings import require
 from api.problems import Finding, Problem
+from api.proof import signer, wanted
 from api.schemas import PortsRequest
-from api.signing import Nonces, is_authentic, is_timely, signed_request
 from api.waiting import wait_for
 from reconciler.errors import Conflict
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
-from reconciler.model.wish import ForwardRequest, Wish
+from reconciler.model.wish import ForwardRequest
 from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put, Revision, Unchanged
+from reconciler.store.kv import Put, Revision, Unchanged
 
 ANSWER_WITHIN_S = 20.0
 """A job is told "not yet" after this long, and asks again; its client waits longer for one answer."""
-
-NONCES = web.AppKey("nonces", Nonces)
 
 
 class _NotYet(Exception):
@@ -35,8 +32,7 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     """``POST /keyhole/v1/jobs/<id>/forwards``: the same request again gets the same answer."""
     desk = request.app[DESK]
     raw = await read_raw(request)
-    job = _caller(request, raw)
-    bind_contextvars(job=job)
+    job = signer(request, raw)
     parse(raw)
     asked = require(PortsRequest, raw)
     _require_allowed(desk, asked)
@@ -49,30 +45,11 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     return web.json_response(schemas.ports(report.services))
 
 
-def _caller(request: web.Request, raw: bytes) -> JobId:
-    """Return the job that signed the request; whether it exists is not looked up before the signature is right."""
-    desk, job = request.app[DESK], request.match_info["job"]
-    call = signed_request(request.headers, request.method, request.path, raw)
-    signed = request.headers.get("Bwvisu-Signature", "")
-    authentic = is_authentic(desk.server_secret, desk.config.instance, job, call, signed)
-    if not (authentic and is_timely(call.timestamp, desk.now())):
-        raise _refused()
-    if not request.app[NONCES].is_new(JobId(job), call.nonce, desk.now()):
-        raise _refused()
-    return JobId(job)
-
-
-def _refused() -> Problem:
-    """Return the one answer to everybody who may not ask, whatever the reason."""
-    detail = "No such job, a wrong signature, a signature used before, or a clock that is off by more than 300 s."
-    return Problem("keyhole-refused", detail)
-
-
 async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
     """Write the request once; it holds only while the wish is as it was read, so none outlives its job."""
     forward, key = _forward(desk, job, asked), desk.keys.forward(job)
     for _ in range(wishes.ATTEMPTS):
-        wish = await _wanted(desk, job)
+        wish = await wanted(desk, job)
         entry = await desk.store.get(key)
         if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
             return known
@@ -85,14 +62,6 @@ async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest
             continue
         return forward
     raise wishes.busy()
-
-
-async def _wanted(desk: Desk, job: JobId) -> Entry:
-    """Return the entry of the job's wish, if there is one and nobody deleted it."""
-    entry = await desk.store.get(desk.keys.wish(job))
-    if entry is None or decode(Wish, entry).deleted is not None:
-        raise _refused()
-    return entry
 
 
 def _require_allowed(desk: Desk, asked: PortsRequest) -> None:

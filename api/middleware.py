@@ -1,4 +1,4 @@
-"""Around every request: one line of log, every refusal as a problem, and who asks."""
+"""Around every request: one line of log, every refusal as a problem, who asks, how often, and whether they may."""
 
 import asyncio
 import secrets
@@ -9,7 +9,11 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from api.auth import Doorkeeper
+from api.connections import CONNECTIONS
 from api.problems import Problem, response
+from api.rates import Rates
+from api.roles import CALLER, EVERYBODY, least_for, require
+from api.tls import certificate_name
 from reconciler.errors import Refused, Retryable, Unreadable
 
 log = structlog.get_logger()
@@ -17,15 +21,16 @@ log = structlog.get_logger()
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 """What is further in; aiohttp wants the argument to be called ``handler``."""
 
-OPEN_ROUTES = frozenset({"/healthz", "/readyz"})
-"""Asked by machines that know no password; they tell nothing about jobs."""
-
 DOORKEEPER = web.AppKey("doorkeeper", Doorkeeper)
+RATES = web.AppKey("rates", Rates)
+SAID = web.RequestKey("said", str)
+"""The kind of the problem that was answered, if one was."""
 
 
 @web.middleware
 async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Log one line per request, with neither body nor secret; who asked and which job are bound on the way in."""
+    _note_heard(request)
     began = asyncio.get_running_loop().time()
     clear_contextvars()  # one task serves all requests of a connection
     bind_contextvars(request_id=secrets.token_hex(8))
@@ -35,7 +40,7 @@ async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
         status = answer.status
     finally:
         took_s = round(asyncio.get_running_loop().time() - began, 4)
-        log.info("request_answered", method=request.method, route=_route(request), status=status, took_s=took_s)
+        log.info("request_answered", method=request.method, route=route_of(request), status=status, took_s=took_s)
     answer.headers["Bwvisu-Request-Id"] = _request_id()
     return answer
 
@@ -64,25 +69,27 @@ async def say_problems(request: web.Request, handler: Answer) -> web.StreamRespo
     except Exception:  # the outermost place of a request, like a worker's of a pass
         log.exception("request_failed")
         said = Problem("bug", "This is a bug; the log has more under the request id.")
+    request[SAID] = said.kind
     return response(said, request.path, _request_id())
-
-
-CALLER = web.RequestKey("caller", str)
 
 
 @web.middleware
 async def know_caller(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Let pass only who has a name and its password."""
-    if request.path not in OPEN_ROUTES:
-        name = await request.app[DOORKEEPER].name_of(request.headers.get("Authorization", ""))
-        request[CALLER] = name
-        bind_contextvars(credential=name)
+    """Let pass only who has a credential, asks not too often, and has the role that the route takes."""
+    least = least_for(request)
+    if least is not EVERYBODY:
+        authorization = request.headers.get("Authorization", "")
+        known = await request.app[DOORKEEPER].caller_of(authorization, certificate_name(request))
+        request[CALLER] = known
+        bind_contextvars(credential=known.name)
+        request.app[RATES].take(known.name)
+        require(request, least, f"{request.method} {route_of(request)}")
     return await handler(request)
 
 
 def caller(request: web.Request) -> str:
     """Return the name of the credential behind a request that was let pass."""
-    return request[CALLER]
+    return request[CALLER].name
 
 
 def _of_http(error: web.HTTPException) -> Problem:
@@ -99,7 +106,15 @@ def _of_http(error: web.HTTPException) -> Problem:
             raise error
 
 
-def _route(request: web.Request) -> str:
+def _note_heard(request: web.Request) -> None:
+    """Tell the door that a request's headers have come; in a test there may be no connection."""
+    address = request.transport.get_extra_info("peername") if request.transport is not None else None
+    if address is not None:
+        request.app[CONNECTIONS].heard(address)
+
+
+def route_of(request: web.Request) -> str:
+    """Return the address as the table of routes has it, or ``none``."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "none"
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import events, keyhole, switch, v1
+from api import events, exits, keyhole, switch, v1
 
 
 class Route(NamedTuple):
@@ -32,5 +32,8 @@ PORTAL = (
 )
 """For the web portal; all but the last two want a name and a password."""
 
-KEYHOLE = (Route("POST", "/keyhole/v1/jobs/{job}/forwards", keyhole.ask_for_ports),)
+KEYHOLE = (
+    Route("POST", "/keyhole/v1/jobs/{job}/forwards", keyhole.ask_for_ports),
+    Route("POST", "/keyhole/v1/jobs/{job}/exit", exits.tell_exit),
+)
 """For running jobs; each call is signed with the job's token."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
+from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK
 from api.findings import require
@@ -35,6 +36,7 @@ async def turn(request: web.Request) -> web.Response:
     """``PUT /v1/controller``: while paused the controller looks at everything and changes nothing."""
     desk = request.app[DESK]
     asked = require(SwitchRequest, (await read_body(request)).raw)
+    note(request, paused=asked.paused, reason=asked.reason)
     wish = ControllerWish(paused=asked.paused, reason=asked.reason, by=caller(request), asked=desk.now())
     await desk.store.commit([], [Put(desk.keys.controller_wish, encode(wish))])
     return web.json_response(plain(wish))

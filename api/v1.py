@@ -8,10 +8,12 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from api import findings, schemas, users, wishes
+from api.audit import note
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
 from api.middleware import caller
 from api.problems import Problem
+from api.roles import Role, require
 from api.schemas import JobRequest
 from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.report import Report
@@ -24,6 +26,9 @@ async def submit(request: web.Request) -> web.Response:
     """``POST /v1/jobs``: check everything, then write one wish; the same id and spec again is the same job."""
     desk = request.app[DESK]
     asked = _job_request(desk, await read_body(request))
+    note(request, user=asked.user, template=asked.template)
+    if asked.paused:
+        require(request, Role.OPERATOR, "A pause")
     wish = await wishes.taken(desk, asked)
     if wish is not None:
         return _job(wish, await wishes.report(desk, wish.job_id), status=200)
@@ -53,6 +58,9 @@ async def change(request: web.Request) -> web.Response:
     """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, or change who may connect to it."""
     desk, job = request.app[DESK], _job_id(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
+    note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)
+    if asked.paused is not None:
+        require(request, Role.OPERATOR, "A pause")
     wish = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked))
     return _job(wish, await wishes.report(desk, job), status=200)
 
@@ -63,6 +71,9 @@ async def delete(request: web.Request) -> web.Response:
     With ``?force=true`` its keys go although an effect may be left; who asked is kept and logged.
     """
     desk, job = request.app[DESK], _job_id(request)
+    note(request, force=_forces(request))
+    if _forces(request):
+        require(request, Role.OPERATOR, "A delete by force")
     force = Force(by=caller(request), asked=desk.now()) if _forces(request) else None
     wish = await wishes.change(desk, job, lambda wish: wishes.deleted(wish, desk.now(), force))
     if force is not None:

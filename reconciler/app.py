@@ -32,7 +32,7 @@ from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.resync import ResyncController
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.slurm import SlurmController
+from reconciler.controllers.slurm import Judgement, SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
 from reconciler.loop.worker import Worker
@@ -90,8 +90,9 @@ class Controller:
         sight, timeout_s = Sight(), self.config.reconciler.pass_timeout_s
         gateways = len(hands.gateways)
         jobs = self._jobs(sight)
+        doubt = self._doubt("Slurm jobs", config.slurm.poll_busy_s, self.events.note_of_controller)
         listings = SlurmController(
-            world, sight, hands.slurm, queues, config.slurm, self._doubt("Slurm jobs", self.events.note_of_controller)
+            world, sight, hands.slurm, queues, config.slurm, Judgement(doubt, _limits(config).settle_s)
         )
         rules = self._rules(sight)
         health = HealthController(world, sight, hands.gateways, queues.jobs, config.gateways)
@@ -116,11 +117,13 @@ class Controller:
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
         yield Worker("events", queues.events, self.events.reconcile, timeout_s), 1
 
-    def _doubt(self, what: str, tell: Tell) -> Doubt:
-        settings = self.config.reconciler
-        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, tell)
+    def _doubt(self, what: str, look_interval_s: float, tell: Tell) -> Doubt:
+        settings, clock = self.config.reconciler, asyncio.get_running_loop().time
+        apart_s = look_interval_s / 2
+        return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, apart_s, clock, tell)
 
     def _rules(self, sight: Sight) -> GatewayController:
+        interval_s = self.config.gateways.read_back_interval_s
         return GatewayController(
             world=self.world,
             sight=sight,
@@ -128,10 +131,10 @@ class Controller:
             gateways=self.hands.gateways,
             queues=self.queues,
             doubts={
-                name: self._doubt(f"routes on {name}", partial(self.events.note_of_gateway, name))
+                name: self._doubt(f"routes on {name}", interval_s, partial(self.events.note_of_gateway, name))
                 for name in self.hands.gateways
             },
-            read_back_interval_s=self.config.gateways.read_back_interval_s,
+            read_back_interval_s=interval_s,
             epoch=self.epoch,
             events=self.events,
             now=utc_now,

@@ -15,6 +15,9 @@ HOST = "mw"
 PORTAL = "bwvisu-web"
 """Whom the API takes the portal for."""
 
+OPERATOR = "operator"
+"""Name and role of whoever uses the command line."""
+
 MODULES = {"api": "api", "controller": "reconciler"}
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
@@ -71,8 +74,8 @@ class Daemons:
         daemon.wait()
 
     def cli(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run the command line ``bwvisu`` as the portal."""
-        words = [self.python, "-m", "api.cli", "--credentials", str(self._folder / "portal"), *arguments]
+        """Run the command line ``bwvisu`` as the site's operator."""
+        words = [self.python, "-m", "api.cli", "--credentials", str(self._folder / OPERATOR), *arguments]
         return self.site.exec(HOST, words, timeout_s=timeout_s)
 
     def etcdctl(self, *arguments: str) -> str:
@@ -87,19 +90,24 @@ class Daemons:
         return self.site.exec(node, ["curl", "--silent", "--show-error", "--max-time", "5", *options, url])
 
     def _make_credentials(self) -> None:
-        """Give the portal a password of its own; the API gets the hash only."""
-        portal, known = self._folder / "portal", self._folder / "credentials"
+        """Give the portal and the operator a password each; the API gets the hashes only."""
+        known = self._folder / "credentials"
         if known.exists():
             return
-        password = secrets.token_urlsafe(18)
-        portal.touch(0o600)
-        portal.write_text(f"{PORTAL}:{password}\n")
-        words: Sequence[str] = [self.python, "-m", "api.cli", "credential", PORTAL]
+        lines = [self._make_credential("portal", PORTAL, "portal"), self._make_credential(OPERATOR, OPERATOR, OPERATOR)]
+        known.touch(0o600)
+        known.write_text("".join(lines))
+
+    def _make_credential(self, file: str, name: str, role: str) -> str:
+        """Write name and password into a file of the site, and return the line for the API."""
+        password, path = secrets.token_urlsafe(18), self._folder / file
+        path.touch(0o600)
+        path.write_text(f"{name}:{password}\n")
+        words: Sequence[str] = [self.python, "-m", "api.cli", "credential", name, "--role", role]
         done = self.site.exec(HOST, words, stdin=f"{password}\n")
         if done.returncode != 0:
             raise SiteError(f"no credential could be made: {done.stderr.strip()}")
-        known.touch(0o600)
-        known.write_text(done.stdout)
+        return done.stdout
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S

@@ -2,6 +2,7 @@
 
 ``kinds``         what a single value may be
 ``sections``      the optional sections, each with a default
+``doors``         the section of the API
 ``model``         the whole file
 ``relations``     what must fit between the parts of a file
 ``allowed``       what a key may hold, in words
@@ -11,10 +12,11 @@
 ``manual``        the JSON Schema and the manual page, generated from the models
 """
 
+from reconciler.config.doors import Api, TlsFiles
 from reconciler.config.loading import load, places
 from reconciler.config.model import CommandNode, Config, Debug, Endpoint, GatewayNode, PortRange
 from reconciler.config.secret_files import read_secret, require_private
-from reconciler.config.sections import Api, Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
+from reconciler.config.sections import Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
 from reconciler.errors import ConfigError
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Reconciler",
     "Slurm",
     "Ssh",
+    "TlsFiles",
     "load",
     "places",
     "read_secret",

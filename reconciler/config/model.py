@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from reconciler.config import relations
+from reconciler.config.doors import Api
 from reconciler.config.kinds import (
     Address,
     ClusterPath,
@@ -19,7 +20,7 @@ from reconciler.config.kinds import (
     Section,
     UnprivilegedPort,
 )
-from reconciler.config.sections import Api, Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
+from reconciler.config.sections import Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
 
 
 def _without_default(schema: JsonDict) -> None:

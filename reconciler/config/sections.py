@@ -1,12 +1,13 @@
 """The optional sections of ``config.json``: each key has a default that suits a typical site."""
 
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from reconciler.config.kinds import Address, Credential, Misfit, Port, Seconds, Section
+from reconciler.config.kinds import Credential, Misfit, Seconds, Section
+
+JobsLimit = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Ssh(Section):
@@ -29,8 +30,9 @@ class Ssh(Section):
 class Slurm(Section):
     """How Slurm is asked."""
 
-    poll_busy_s: Seconds = 1.0
-    """Between two listings while something is about to change; at most `slurm.poll-quiet-s`."""
+    poll_busy_s: Seconds = 2.0
+    """Between two listings while something is about to change, and in the long run never more often than this; at
+    most `slurm.poll-quiet-s`."""
     poll_quiet_s: Seconds = 10.0
     """Between two listings otherwise; must stay below a third of `slurm.min-job-age-s`."""
     min_job_age_s: Seconds = 300.0
@@ -89,30 +91,14 @@ class Etcd(Section):
         return self
 
 
-class Api(Section):
-    """The portal's door."""
-
-    listen_ip: Address = IPv4Address("127.0.0.1")
-    """Where the portal's interface listens."""
-    listen_port: Port = 4242
-    """Its port."""
-    keyhole_listen_ip: Address = IPv4Address("0.0.0.0")
-    """Where the keyhole listens; its port is that of `keyholed-servers`."""
-    credentials_file: Path = Path("/etc/bwvisu/credentials")
-    """One `name:hash` per line, written by `bwvisu credential`."""
-    body_limit_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 1 << 20
-    """A request with a longer body is refused."""
-    answer_timeout_s: Seconds = 10.0
-    """How long a request waits for the controller's answer (does this user exist?)."""
-
-
 class Reconciler(Section):
     """How hard the controller works."""
 
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     """Jobs reconciled at the same time."""
     pass_timeout_s: Seconds = 60.0
-    """One pass over one job, all actuators together; must exceed `ssh.command-timeout-s`."""
+    """One pass over one job, all actuators together; must exceed `ssh.connect-timeout-s` and
+    `ssh.command-timeout-s` together, so that a pass outlives a silent node and learns to ask another."""
     resync_period_s: Seconds = 300.0
     """Every key is looked at this often even when nothing happened."""
     keep_finished_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 86400.0
@@ -136,3 +122,14 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    jobs_per_user: JobsLimit | None = None
+    """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
+    jobs_per_credential: JobsLimit | None = None
+    """Jobs that one credential may have at once."""
+    jobs_total: JobsLimit | None = None
+    """Jobs that there may be at once."""
+
+    @property
+    def limits_jobs(self) -> bool:
+        """Whether jobs must be counted before one more is taken."""
+        return any(limit is not None for limit in (self.jobs_per_user, self.jobs_per_credential, self.jobs_total))

@@ -26,6 +26,7 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
         wish=wish,
         report=report.value if report is not None else None,
         forward=forward.value if forward is not None else None,
+        exit_report=world.exits.readable(job),
         links=tuple(sight.link(lease) for lease in world.leases.of_job(job)),
         listing=sight.listing,
         missing=sight.missing.get(job),

@@ -14,7 +14,7 @@ from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Stored, World
-from reconciler.errors import Conflict, Retryable, Terminal, Unreachable
+from reconciler.errors import Conflict, NodeUnfit, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
@@ -122,6 +122,8 @@ class _Pass:
             except Conflict:
                 raise
             except Retryable as error:
+                if isinstance(action, Submit) and isinstance(error, NodeUnfit):
+                    await self._take_back()
                 await self._hinder(error)
                 raise
             except Terminal as error:
@@ -157,9 +159,13 @@ class _Pass:
             await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
 
     async def _prepare(self) -> bool:
-        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
+        """Make the batch script before anything is intended; return False if there can be none, which ends the job.
+
+        Where no node may submit it nothing is intended either.
+        """
         try:
             self._submission = await self._c.scripts.submission(self._wish.value)
+            await self._c.slurm.require_fit(self._wish.value.spec.user)
         except Retryable as error:
             await self._hinder(error)
             raise
@@ -167,6 +173,15 @@ class _Pass:
             await self._end(error)
             return False
         return True
+
+    async def _take_back(self) -> None:
+        """Write the report of before the intent: certainly nothing was submitted, so another node may try at once.
+
+        Once: where that fails too the intent stays, and is waited out like any other, for no node is in a hurry.
+        """
+        last = status.hindrance(self._seen.report)
+        if last is None or last.reason != NodeUnfit.__name__:
+            await self._write(self._seen.report or status.first(self._wish.value, self._c.now()))
 
     async def _hinder(self, error: Exception) -> None:
         now = self._c.now()
@@ -246,7 +261,7 @@ class _Pass:
 
     async def _forget(self) -> None:
         keys = self._c.world.keys
-        gone = (keys.wish(self._job), keys.forward(self._job), keys.report(self._job))
+        gone = (keys.wish(self._job), keys.forward(self._job), keys.exit(self._job), keys.report(self._job))
         revision = await self._c.store.commit(self._guards(), tuple(Delete(key) for key in gone))
         left = [c.message for c in self._report.conditions if c.type == "Removed"] if self._report else []
         self._report = None

@@ -105,9 +105,13 @@ class OrphanController:
         return listing.asked < stored.value.slurm.intended + timedelta(seconds=self.settle_s)
 
     async def _remove_keys(self, job: JobId) -> None:
-        """Delete report and request; a report that cannot be read is somebody's to look at, and stays."""
-        keys, report, forward = self.world.keys, self.world.reports.get(job), self.world.forwards.get(job)
-        found = [(keys.report(job), report), (keys.forward(job), forward)]
+        """Delete what speaks of the job; a report that cannot be read is somebody's to look at, and stays."""
+        world, keys = self.world, self.world.keys
+        found = [
+            (keys.report(job), world.reports.get(job)),
+            (keys.forward(job), world.forwards.get(job)),
+            (keys.exit(job), world.exits.get(job)),
+        ]
         present = [(key, stored.mod_revision) for key, stored in found if stored is not None]
         if not present:
             return

@@ -35,6 +35,7 @@ class ResyncController:
             queues.users.add(name, priority)
         for name in sorted(world.wishes.names()):
             queues.jobs.add(JobId(name), priority)
-        for name in sorted((world.reports.names() | world.forwards.names()) - world.wishes.names()):
+        spoken_of = world.reports.names() | world.forwards.names() | world.exits.names()
+        for name in sorted(spoken_of - world.wishes.names()):
             queues.orphans.add(JobId(name), priority)
         return self.period_s

@@ -12,7 +12,7 @@ from reconciler.model.base import GatewayName, JobId, Value
 from reconciler.model.event import Event
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport, Report, UserAnswer
-from reconciler.model.wish import ControllerWish, ForwardRequest, UserQuestion, Wish
+from reconciler.model.wish import ControllerWish, ExitReport, ForwardRequest, UserQuestion, Wish
 from reconciler.store.codec import decode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Entry, Revision
@@ -215,6 +215,7 @@ class World:
         keys = self.keys
         self.wishes = Shelf(Wish, keys.wishes, lambda wish: wish.id)
         self.forwards = Shelf(ForwardRequest, keys.forwards, lambda forward: forward.job)
+        self.exits = Shelf(ExitReport, keys.exits, lambda exit_report: exit_report.job)
         self.reports = Shelf(Report, keys.reports, lambda report: report.id)
         self.leases = LeaseShelf(keys.leases)
         self.questions = Shelf(UserQuestion, keys.questions, lambda question: question.user)
@@ -252,6 +253,7 @@ class World:
         return (
             (self.wishes, tell.wish),
             (self.forwards, tell.forward),
+            (self.exits, _nothing),
             (self.reports, tell.report),
             (self.leases, tell.lease),
             (self.questions, tell.question),

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
 from reconciler.model.report import Report
-from reconciler.model.wish import ForwardRequest, Wish
+from reconciler.model.wish import ExitReport, ForwardRequest, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,23 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The recorded Slurm job was not in the last complete listings."""
+    """The last complete listings should have shown the Slurm job of an intent, and did not.
 
-    since: datetime
-    """When the first of them was asked for."""
+    Times are those of the process's own clock, which nobody sets: a wall clock set forward makes no listing late.
+    """
+
+    intended: datetime
+    """Which intent: the one of this moment."""
     listings: int
     """How many in a row."""
+    first_s: float
+    last_s: float
+    """When the first and the last of them were asked for."""
+
+    @property
+    def for_s(self) -> float:
+        """Return how much time they span."""
+        return self.last_s - self.first_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    exit_report: ExitReport | None = None
+    """What the job told of its end; explains it, and never decides that it ended."""
 
     @property
     def open_leases(self) -> tuple[Lease, ...]:
@@ -61,10 +74,11 @@ class Limits:
     submit_s: float
     """An sbatch is begun this long after its intent was written, or not at all."""
     settle_s: float
-    """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
+    """After an sbatch whose outcome is unknown: listings asked for this long after the intent tell the truth."""
     act_s: float
     """One action; shorter than a pass."""
     lost_after_listings: int
+    """So many in a row must agree that there is no such job, whether it was seen before or never."""
     lost_after_s: float
     keep_finished_s: float
 

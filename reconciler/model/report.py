@@ -47,6 +47,7 @@ class SlurmRecord(Value):
     """
 
     attempt: Annotated[int, Field(ge=1)]
+    """A serial number, no more: every sbatch has one of its own, also one whose answer was lost."""
     intended: Moment
     job_id: int | None = None
     submitted: Moment | None = None
@@ -56,6 +57,8 @@ class SlurmRecord(Value):
     nodes: tuple[str, ...] = ()
     requeues: int = 0
     """How often Slurm was seen to put the same job back into its queue after it had started."""
+    node_failures: Annotated[int, Field(ge=0)] = 0
+    """How many earlier attempts of this wish ended with a failed node."""
     started: Moment | None = None
     ends: Moment | None = None
 

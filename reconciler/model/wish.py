@@ -21,7 +21,7 @@ VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
-
+LogLine = Annotated[str, StringConstraints(max_length=200)]
 
 AllowedSources = Annotated[tuple[Network, ...], Field(max_length=64)]
 """Each is one more rule on the way of every packet to the job's ports."""
@@ -103,6 +103,20 @@ class ForwardRequest(Value):
     def run(self) -> str:
         """Which run of the job asked: a later one has another id, or was requeued more often."""
         return f"{self.slurm_job_id}.{self.restarts}"
+
+
+class ExitReport(Value):
+    """``desired/exits/<job-id>``: how the job's script ended, as its exit trap told the keyhole."""
+
+    schema_version: Literal[1] = 1
+    job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
+    slurm_job_id: Annotated[int, Field(ge=1)]
+    restarts: Annotated[int, Field(ge=0)] = 0
+    """How often Slurm had requeued the job: an earlier run's end says nothing of a later one's."""
+    exit_code: Annotated[int, Field(ge=0, le=255)]
+    log_tail: Annotated[tuple[LogLine, ...], Field(max_length=20)] = ()
+    """The last lines of the job's log, cleaned of control characters and of the job's token."""
+    told: Moment
 
 
 class ControllerWish(Value):

@@ -1,26 +1,16 @@
 """The report that is true of a job right now; `since` is kept while a claim stays the same."""
 
 from datetime import datetime
-from typing import Literal, NamedTuple
 
 from reconciler.model.decision import Hindrance, Link, Seen
 from reconciler.model.report import Condition, Phase, Report, Service
 from reconciler.model.wish import Wish
+from reconciler.plan import ends
+from reconciler.plan.claims import Claim
 from reconciler.plan.slurm import SlurmView, Standing
-
-Truth = Literal["True", "False", "Unknown"]
 
 PROGRESSING = "Progressing"
 """Says what stands in the way of the next step; absent while nothing does."""
-
-
-class Claim(NamedTuple):
-    """A condition without its age."""
-
-    type: str
-    status: Truth
-    reason: str
-    message: str
 
 
 def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
@@ -49,18 +39,15 @@ def first(wish: Wish, now: datetime) -> Report:
 def finished(last: Report, reason: str, message: str, now: datetime) -> Report:
     """Return the last report of a job that can never run, for example because Slurm refused it."""
     claim = _aged(Claim("Finished", "True", reason, message), last, now)
-    others = tuple(c for c in last.conditions if c.type not in {"Finished", PROGRESSING})
+    others = tuple(c for c in last.conditions if c.type not in {"Submitted", "Started", "Finished", PROGRESSING})
     since = last.since if last.phase is Phase.FINISHED else now
     return last.model_copy(update={"phase": Phase.FINISHED, "since": since, "conditions": (*others, claim)})
 
 
 def hindered(last: Report, reason: str, message: str, now: datetime) -> Report:
-    """Return the report with what stands in the way; the first message of a reason stays, so that it has an age."""
-    known = next((c for c in last.conditions if c.type == PROGRESSING), None)
-    if known is not None and known.reason == reason:
-        return last
+    """Return the report with what stands in the way: the last message, and since when the reason is the same."""
+    claim = _aged(Claim(PROGRESSING, "False", reason, message), last, now)
     others = tuple(c for c in last.conditions if c.type != PROGRESSING)
-    claim = Condition(type=PROGRESSING, status="False", reason=reason, message=message, since=now)
     return last.model_copy(update={"conditions": (*others, claim)})
 
 
@@ -104,7 +91,7 @@ def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
 
 def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     if phase is Phase.FINISHED or view.standing in {Standing.ENDED, Standing.LOST}:
-        return [_end(view, seen.report)]
+        return [ends.end(seen, view)]
     word = view.record.state if view.record is not None and view.record.state else "nothing yet"
     number = view.record.job_id if view.record is not None else None
     match view.standing:
@@ -123,36 +110,13 @@ def _slurm_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
         case Standing.WAITING:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             why = view.row.reason if view.row is not None and view.row.reason else "no reason given"
+            if view.record is not None and view.record.requeues:
+                message = f"Slurm put the job back into its queue and says {word}: {why}."
+                return [accepted, Claim("Started", "False", "Requeued", message)]
             return [accepted, Claim("Started", "False", "Queued", f"Slurm says {word}: {why}.")]
         case _:
             accepted = Claim("Submitted", "True", "AcceptedBySlurm", f"Slurm job {number}.")
             return [accepted, Claim("Started", "True", "StartedBySlurm", f"Slurm says {word}.")]
-
-
-END_REASONS = {
-    "COMPLETED": ("Completed", "The job's script ended."),
-    "CANCELLED": ("Cancelled", "The job was cancelled."),
-    "FAILED": ("Failed", "The job's script failed."),
-    "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
-    "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
-    "NODE_FAIL": ("NodeFailure", "A node of the job failed."),
-    "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
-    "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
-    "DEADLINE": ("Deadline", "The job could not end before its deadline."),
-}
-"""Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
-
-
-def _end(view: SlurmView, last: Report | None) -> Claim:
-    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
-    if known is not None:
-        return Claim(known.type, known.status, known.reason, known.message)
-    if view.standing is Standing.LOST:
-        message = "Slurm no longer lists the job, and nobody saw how it ended."
-        return Claim("Finished", "True", "Lost", message)
-    state = view.record.state if view.record is not None and view.record.state else "nothing"
-    reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    return Claim("Finished", "True", reason, message)
 
 
 def _port_claims(seen: Seen) -> list[Claim]:

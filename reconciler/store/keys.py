@@ -35,6 +35,15 @@ class Keys:
         return f"{self.forwards}{job}"
 
     @property
+    def exits(self) -> str:
+        """All that jobs told of their ends."""
+        return f"{self.prefix}/desired/exits/"
+
+    def exit(self, job: JobId) -> str:
+        """Name what one job told of its end."""
+        return f"{self.exits}{job}"
+
+    @property
     def questions(self) -> str:
         """All open questions about users."""
         return f"{self.prefix}/desired/users/"

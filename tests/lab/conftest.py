@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,12 @@ import pytest
 from deploy.site import Site
 from deploy.site.daemons import Daemons
 from tests.lab.portal import Portal
+from tests.lab.supervisor import Supervisor
 
 TEMPLATES = Path(__file__).with_name("templates")
+
+LOG_LINES = 25
+"""Of each daemon's log, beside a failure."""
 
 Timings = Mapping[str, Mapping[str, float]]
 """Sections of the configuration, and what they say."""
@@ -64,6 +68,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs --long"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what the daemons said last beside a failure: the site and its logs are gone afterwards."""
+    report = yield
+    portal = getattr(item, "funcargs", {}).get("portal")
+    if report.failed and isinstance(portal, Portal):
+        for name, daemon in portal.daemons.running.items():
+            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()
+            telling = [line for line in said if '"request_answered"' not in line][-LOG_LINES:]
+            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(telling)))
+    return report
+
+
 @pytest.fixture(scope="module")
 def timings() -> Timings:
     """Give the timings of the module's site; a module may have its own."""
@@ -71,7 +90,13 @@ def timings() -> Timings:
 
 
 @pytest.fixture(scope="module")
-def daemons(timings: Timings) -> Iterator[Daemons]:
+def supervised() -> tuple[str, ...]:
+    """Give the daemons that are started again when they end; a module that looks at how they end has none."""
+    return ("api", "controller")
+
+
+@pytest.fixture(scope="module")
+def daemons(timings: Timings, supervised: tuple[str, ...]) -> Iterator[Daemons]:
     """Give a site of the module's own with API and controller running."""
     if os.geteuid() != 0:
         pytest.skip("a site is made of namespaces, which needs root")
@@ -81,7 +106,8 @@ def daemons(timings: Timings) -> Iterator[Daemons]:
         made.up()
         _prepare(made, timings)
         running.start()
-        yield running
+        with Supervisor(running, *supervised):
+            yield running
     finally:
         running.stop()
         made.down()

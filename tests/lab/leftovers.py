@@ -7,7 +7,13 @@ from deploy.site import Site
 from deploy.site.daemons import Daemons
 from tests.lab.looks import ENDED, all_slurm_jobs, keys
 
-OURS = ("/bwvisu/desired/jobs/", "/bwvisu/desired/forwards/", "/bwvisu/observed/jobs/", "/bwvisu/leases/")
+OURS = (
+    "/bwvisu/desired/jobs/",
+    "/bwvisu/desired/forwards/",
+    "/bwvisu/desired/exits/",
+    "/bwvisu/observed/jobs/",
+    "/bwvisu/leases/",
+)
 _ROUTE = re.compile(r"--(?:dport|ctorigdstport) 5\d{4}(?!\d|:)")
 """One port of the range; a rule for a whole bucket of ports stays."""
 

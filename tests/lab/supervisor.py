@@ -1,17 +1,20 @@
-"""Starts controllers again when they end, as systemd does (``Restart=always``)."""
+"""Starts daemons again when they end by themselves, as systemd does (``Restart=always``)."""
 
+import logging
 import threading
 from types import TracebackType
 from typing import Self
 
 from deploy.site.daemons import Daemons
 
+log = logging.getLogger(__name__)
+
 PAUSE_S = 0.5
 """Before the next start."""
 
 
 class Supervisor:
-    """Keeps the named controllers running from ``with`` to its end."""
+    """Keeps those of the named daemons running that were started, from ``with`` to its end."""
 
     def __init__(self, daemons: Daemons, *names: str) -> None:
         self.restarts = 0
@@ -21,7 +24,6 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor")
 
     def __enter__(self) -> Self:
-        self._daemons.start(*(name for name in self._names if name not in self._daemons.running))
         self._thread.start()
         return self
 
@@ -32,6 +34,8 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._over.wait(PAUSE_S):
             for name in self._names:
-                if self._daemons.running[name].poll() is not None:
+                daemon = self._daemons.running.get(name)  # none: a test has stopped it
+                if daemon is not None and daemon.poll() is not None:
+                    log.warning("%s ended with %s and is started again", name, daemon.poll())
                     self.restarts += 1
                     self._daemons.start(name)

@@ -72,6 +72,12 @@ LIVES = (
 
 
 @pytest.fixture(scope="module")
+def supervised() -> tuple[str, ...]:
+    """Give none: here it counts when a controller ends."""
+    return ()
+
+
+@pytest.fixture(scope="module")
 def timings() -> Timings:
     """Let a dead leader's place be free soon, and an sbatch of unknown outcome be settled soon."""
     return {**TIMINGS, "reconciler": {"leader-ttl-s": 3}, "ssh": {**TIMINGS["ssh"], "command-timeout-s": 5}}

@@ -26,6 +26,12 @@ def each_or(first: str) -> list[ParameterSet]:
 
 
 @pytest.fixture(scope="module")
+def supervised() -> tuple[str, ...]:
+    """Give none: the fixture of the members supervises two controllers."""
+    return ()
+
+
+@pytest.fixture(scope="module")
 def members(daemons: Daemons) -> Iterator[Members]:
     """Give the site another etcd, and two controllers that use it."""
     daemons.stop()
@@ -38,7 +44,7 @@ def members(daemons: Daemons) -> Iterator[Members]:
             made.configure()
             for name, value in {**made.environment, "ETCDCTL_USER": f"{USER}:{PASSWORD}"}.items():
                 environment.setenv(name, value)
-            daemons.start("api")
+            daemons.start("api", "controller", "controller-b")
             with Supervisor(daemons, "controller", "controller-b"):
                 yield made
             daemons.stop()

@@ -22,6 +22,12 @@ CONTROLLERS = ("controller", "controller-b", "controller-c")
 PATIENCE_S = 60.0
 
 
+@pytest.fixture(scope="module")
+def supervised() -> tuple[str, ...]:
+    """Give none: here it counts how a controller ends."""
+    return ()
+
+
 @pytest.fixture
 def controllers(daemons: Daemons) -> Iterator[Daemons]:
     """Give a site with three controllers, one of which leads."""

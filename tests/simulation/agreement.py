@@ -27,7 +27,7 @@ class Agreement:
     def leftover(self) -> str | None:
         """Return what is left in etcd, in Slurm or on a gateway where nothing is wished."""
         keys = self.books.keys
-        for prefix in (keys.wishes, keys.forwards, keys.reports, keys.leases):
+        for prefix in (keys.wishes, keys.forwards, keys.exits, keys.reports, keys.leases):
             if entries := self.books.etcd.state.list(prefix).entries:
                 return f"{entries[0].key} is left: {entries[0].value.decode()}"
         return self._leak()

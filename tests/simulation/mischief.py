@@ -116,12 +116,10 @@ class Mischief:
         self.kernel.after(self.kernel.chance.uniform(1.0, 90.0), self.cluster.resume)
 
     def _hide(self) -> None:
-        """Leave out a job whose id is on record; where the outcome of sbatch is unknown one late listing is trusted."""
+        """Leave out a job, whether its id is on record or the outcome of its sbatch unknown."""
         for job in self._some(Stage.WAITING, Stage.ACTIVE):
-            report = self.portal.books.report(job.mark.job) if job.mark is not None else None
-            if report is not None and report.slurm is not None and report.slurm.job_id == job.slurm_id:
-                self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
-                self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
+            self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
+            self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
 
     def _stale(self) -> None:
         if self.cluster.slurm.down:
@@ -197,12 +195,15 @@ class Mischief:
     # People and clocks
 
     def _jump(self) -> None:
-        """Set all clocks; forward by less than sbatch may take, for an intent's age is told by these clocks."""
-        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 10.0)))
+        """Set all clocks, by more and by less than an sbatch of unknown outcome is waited for."""
+        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 10.0, 90.0)))
 
     def _reuse(self) -> None:
-        """Wish under the id of a wish that is gone, whose Slurm job may still be listed."""
-        gone = sorted(self.portal.wished - self.portal.books.wishes().keys())
+        """Wish under the id of a wish that is gone, whose Slurm job may still be listed.
+
+        Not so after a forced delete: whoever forces is told to leave the id alone, for nothing waits for its job's end.
+        """
+        gone = sorted(self.portal.wished - self.portal.forced - self.portal.books.wishes().keys())
         if gone:
             self.portal.wish_again(self.kernel.chance.choice(gone[-3:]))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import pytest
 
@@ -49,9 +48,9 @@ def take_missing_for_finished(patch: pytest.MonkeyPatch) -> None:
     """Believe the first listing that does not show a job."""
     careful = slurm_plan._standing_unseen
 
-    def hasty(record: SlurmRecord, seen: Seen, limits: Limits, now: datetime) -> Standing:
+    def hasty(record: SlurmRecord, seen: Seen, limits: Limits) -> Standing:
         missing = record.job_id is not None and seen.missing is not None
-        return Standing.LOST if missing else careful(record, seen, limits, now)
+        return Standing.LOST if missing else careful(record, seen, limits)
 
     patch.setattr(slurm_plan, "_standing_unseen", hasty)
 

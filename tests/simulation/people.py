@@ -61,6 +61,8 @@ class Portal:
     created: int = 0
     wished: set[JobId] = field(default_factory=set)
     """Every id that was ever used."""
+    forced: set[JobId] = field(default_factory=set)
+    """Those that were deleted by force."""
 
     def wish(self, users: tuple[str, ...] = ("alice", "alice", "bob", "nobody-here")) -> JobId:
         """Wish for one more job, of one of these users."""
@@ -91,6 +93,8 @@ class Portal:
         forced = Force(by="portal", asked=now) if force else None
         self.kernel.say(f"        portal deletes {job}{' by force' if force else ''}")
         self._change(wish, {"deleted": now, "force": forced})
+        if force:
+            self.forced.add(job)
 
     def pause(self, job: JobId, *, paused: bool) -> None:
         """Pause a job or let it go on."""

@@ -8,8 +8,8 @@ import pytest
 
 from api import cli, routes
 from api.problems import KINDS
+from reconciler.plan.ends import END_REASONS
 from reconciler.plan.happenings import TOLD_CONDITIONS
-from reconciler.plan.status import END_REASONS
 from tests.unit.test_project import CHECKOUT, our_modules, our_texts
 
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def reasons_of_passes() -> set[str]:
 def claims() -> set[tuple[str, str]]:
     """Return type and reason of every condition that stands in the code as such."""
     found = set()
-    for call in calls(["reconciler/plan/status.py"]):
+    for call in calls(["reconciler/plan/status.py", "reconciler/plan/ends.py"]):
         if isinstance(call.func, ast.Name) and call.func.id == "Claim" and len(call.args) >= 3:
             kind, _, reason = call.args[:3]
             found |= {(type_, why) for type_ in texts(kind) for why in texts(reason)}

@@ -10,9 +10,11 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import app, passwords
+from api import app, credentials
 from api.client import Portal
 from api.desk import Desk
+from api.passwords import Hashed
+from api.roles import Role
 from reconciler.config import Config
 from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
@@ -104,8 +106,16 @@ def world(tmp_path: Path) -> World:
     return World(config, MemoryStore())
 
 
-HASHES = passwords.read(passwords.line("portal", "right", cost=16))
-"""Of low cost: a right one takes its time."""
+RIGHT = "right"
+
+
+def credential(name: str, role: Role, password: str = RIGHT) -> str:
+    """Return a line of the credentials file; of low cost, for a right one takes its time."""
+    return credentials.line(name, role, Hashed.of(password, cost=16))
+
+
+HASHES = credentials.read("\n".join(credential(role.value, role) for role in Role))
+"""One credential of each role, named like it."""
 AUTHORIZATION = Portal("", "portal", "right").authorization
 
 
@@ -114,6 +124,14 @@ async def portal(world: World) -> AsyncGenerator[Client]:
     """Return a client at the portal's door that knows its password."""
     server = TestServer(app.portal(world.desk, HASHES))
     async with TestClient(server, headers={"Authorization": AUTHORIZATION}) as client:
+        yield client
+
+
+@pytest.fixture
+async def operator(world: World) -> AsyncGenerator[Client]:
+    """Return a client at the portal's door that may do everything."""
+    headers = {"Authorization": Portal("", "operator", "right").authorization}
+    async with TestClient(TestServer(app.portal(world.desk, HASHES)), headers=headers) as client:
         yield client
 
 

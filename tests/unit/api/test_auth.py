@@ -4,12 +4,13 @@ import base64
 
 import pytest
 
-from api import passwords
+from api import credentials, passwords
 from api.auth import Doorkeeper
 from api.client import Portal
 from api.problems import Problem
+from api.roles import Role
 from reconciler.errors import ConfigError
-from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, Client, World
+from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, Client, World, credential
 
 
 def basic(text: str) -> str:
@@ -29,6 +30,9 @@ WRONG = [
     basic("nobody:right"),
     basic(":right"),
     AUTHORIZATION.replace("Basic", "Bearer"),
+    "Bearer",
+    "Bearer bwv_guessed",
+    "Digest x",
 ]
 
 
@@ -66,45 +70,46 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed: list[str]) -> None:
     doorkeeper = Doorkeeper(HASHES)
-    names = [await doorkeeper.name_of(AUTHORIZATION) for _ in range(5)]
+    callers = [await doorkeeper.caller_of(AUTHORIZATION) for _ in range(5)]
     for _ in range(3):
         with pytest.raises(Problem):
-            await doorkeeper.name_of(basic("portal:wrong"))
+            await doorkeeper.caller_of(basic("portal:wrong"))
 
-    assert names == ["portal"] * 5
+    assert callers == [("portal", Role.PORTAL)] * 5
     assert hashed == ["right", "wrong", "wrong", "wrong"]
 
 
 async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.auth.PROVEN_LIMIT", 2)
-    hashes = {name: passwords.Hashed.of(f"pw-{name}", cost=16) for name in ("a", "b", "c")}
-    doorkeeper = Doorkeeper(hashes)
+    lines = [credential(name, Role.PORTAL, f"pw-{name}") for name in ("a", "b", "c")]
+    doorkeeper = Doorkeeper(credentials.read("\n".join(lines)))
     for name in ("a", "b", "c", "c", "b", "a"):
-        await doorkeeper.name_of(Portal("", name, f"pw-{name}").authorization)
+        await doorkeeper.caller_of(Portal("", name, f"pw-{name}").authorization)
 
     assert hashed == ["pw-a", "pw-b", "pw-c", "pw-a"], "the oldest was forgotten for the third"
 
 
 def test_a_line_of_the_credentials_proves_its_password_and_does_not_hold_it() -> None:
-    line = passwords.line("portal", "hunter2", cost=16)
-    hashed = passwords.read(f"# who\n\n{line}\n")["portal"]
+    line = credential("portal", Role.PORTAL, "hunter2")
+    hashed = credentials.read(f"# who\n\n{line}\n").password_of("portal")
 
     assert "hunter2" not in line
+    assert hashed is not None
     assert hashed.proves("hunter2")
     assert not hashed.proves("hunter3")
-    assert line != passwords.line("portal", "hunter2", cost=16)
+    assert line != credential("portal", Role.PORTAL, "hunter2")
 
 
 @pytest.mark.parametrize("text", ["portal:hunter2", "portal", "a b:scrypt$16$x$y", ":"])
 def test_a_wrong_line_is_named_by_its_number_and_not_shown(text: str) -> None:
     with pytest.raises(ConfigError, match="line 2") as refused:
-        passwords.read(f"# who\n{text}\n")
+        credentials.read(f"# who\n{text}\n")
 
     assert "hunter2" not in str(refused.value)
 
 
 def test_a_name_stands_once_in_the_credentials() -> None:
-    line = passwords.line("portal", "pw", cost=16)
+    line = credential("portal", Role.PORTAL)
 
     with pytest.raises(ConfigError, match="line 2"):
-        passwords.read(f"{line}\n{line}\n")
+        credentials.read(f"{line}\n{line}\n")

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from api import app, passwords
+from api import app, credentials
 from api.cli import main
 from reconciler.model.base import JobId
 from reconciler.model.event import Event, gateway_subject
@@ -198,7 +198,7 @@ def test_a_credential_is_made_from_standard_input(
     line = capsys.readouterr().out
 
     assert status == 0
-    assert passwords.read(line)["portal"].proves("hunter2")
+    assert credentials.read(line).password_of("portal").proves("hunter2")  # type: ignore[union-attr]
     assert "hunter2" not in line
 
 

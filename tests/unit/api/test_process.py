@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api import passwords
-from tests.unit.api.conftest import SEED
+from api.roles import Role
+from tests.unit.api.conftest import SEED, credential
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SEED.parent)}
 
@@ -24,7 +24,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SEED.parent)}
 def site(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> Path:
     """Return a configuration with ports of its own and an etcd that is not there."""
     portal, keyhole, etcd = (unused_tcp_port_factory() for _ in range(3))
-    (tmp_path / "credentials").write_text(passwords.line("portal", "right", cost=16))
+    (tmp_path / "credentials").write_text(credential("portal", Role.PORTAL))
     (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "secret").write_text("s" * 64)
     own = {

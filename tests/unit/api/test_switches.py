@@ -14,18 +14,18 @@ pytestmark = pytest.mark.invariant("I6")
 
 
 @pytest.fixture
-async def job(world: World, portal: Client) -> JobId:
+async def job(world: World, operator: Client) -> JobId:
     """Give the id of a wish that was just written."""
     await world.answer("alice", 20001)
-    response = await portal.post("/v1/jobs", json=ASKED)
+    response = await operator.post("/v1/jobs", json=ASKED)
     return JobId((await response.json())["id"])
 
 
 async def test_a_paused_job_is_paused_one_generation_later_and_no_other_field_moves(
-    world: World, portal: Client, job: JobId
+    world: World, operator: Client, job: JobId
 ) -> None:
     before = decode(Wish, await world.entry(world.keys.wish(job)))
-    response = await portal.patch(f"/v1/jobs/{job}", json={"paused": True})
+    response = await operator.patch(f"/v1/jobs/{job}", json={"paused": True})
     after = decode(Wish, await world.entry(world.keys.wish(job)))
 
     assert response.status == 200
@@ -33,17 +33,17 @@ async def test_a_paused_job_is_paused_one_generation_later_and_no_other_field_mo
     assert after == before.model_copy(update={"generation": 2, "spec": paused})
 
 
-async def test_pausing_a_paused_job_writes_nothing(world: World, portal: Client, job: JobId) -> None:
-    await portal.patch(f"/v1/jobs/{job}", json={"paused": True})
+async def test_pausing_a_paused_job_writes_nothing(world: World, operator: Client, job: JobId) -> None:
+    await operator.patch(f"/v1/jobs/{job}", json={"paused": True})
     once = await world.entry(world.keys.wish(job))
-    await portal.patch(f"/v1/jobs/{job}", json={"paused": True})
+    await operator.patch(f"/v1/jobs/{job}", json={"paused": True})
 
     assert await world.entry(world.keys.wish(job)) == once
 
 
-async def test_who_may_connect_is_changed_and_nothing_else(world: World, portal: Client, job: JobId) -> None:
+async def test_who_may_connect_is_changed_and_nothing_else(world: World, operator: Client, job: JobId) -> None:
     before = decode(Wish, await world.entry(world.keys.wish(job)))
-    response = await portal.patch(f"/v1/jobs/{job}", json={"allow-from": ["192.0.2.0/24", "198.51.100.7"]})
+    response = await operator.patch(f"/v1/jobs/{job}", json={"allow-from": ["192.0.2.0/24", "198.51.100.7"]})
     after = decode(Wish, await world.entry(world.keys.wish(job)))
 
     assert response.status == 200
@@ -65,29 +65,29 @@ async def test_who_may_connect_is_changed_and_nothing_else(world: World, portal:
     ],
 )
 async def test_a_change_that_is_none_is_refused_in_words_and_nothing_is_written(
-    world: World, portal: Client, job: JobId, body: dict[str, object], said: str
+    world: World, operator: Client, job: JobId, body: dict[str, object], said: str
 ) -> None:
     before = await world.entry(world.keys.wish(job))
-    response = await portal.patch(f"/v1/jobs/{job}", json=body)
+    response = await operator.patch(f"/v1/jobs/{job}", json=body)
 
     assert response.status == 422
     assert said in await response.text()
     assert await world.entry(world.keys.wish(job)) == before
 
 
-async def test_a_forced_delete_says_in_the_wish_who_asked(world: World, portal: Client, job: JobId) -> None:
-    response = await portal.delete(f"/v1/jobs/{job}?force=true")
+async def test_a_forced_delete_says_in_the_wish_who_asked(world: World, operator: Client, job: JobId) -> None:
+    response = await operator.delete(f"/v1/jobs/{job}?force=true")
 
     assert response.status == 202
-    assert (await world.wish(job))["force"] == {"by": "portal", "asked": "2026-01-01T12:00:00.000Z"}
+    assert (await world.wish(job))["force"] == {"by": "operator", "asked": "2026-01-01T12:00:00.000Z"}
 
 
 async def test_a_delete_can_be_forced_after_it_was_asked_for_and_keeps_its_first_moment(
-    world: World, portal: Client, job: JobId
+    world: World, operator: Client, job: JobId
 ) -> None:
-    await portal.delete(f"/v1/jobs/{job}")
+    await operator.delete(f"/v1/jobs/{job}")
     world.clock.advance(60)
-    await portal.delete(f"/v1/jobs/{job}?force=true")
+    await operator.delete(f"/v1/jobs/{job}?force=true")
     wish = decode(Wish, await world.entry(world.keys.wish(job)))
 
     assert wish.force is not None
@@ -96,32 +96,32 @@ async def test_a_delete_can_be_forced_after_it_was_asked_for_and_keeps_its_first
 
 @pytest.mark.parametrize("query", ["force=yes", "force=1", "forced=true", "force=true&x=1"])
 async def test_a_delete_with_a_parameter_it_does_not_know_deletes_nothing(
-    world: World, portal: Client, job: JobId, query: str
+    world: World, operator: Client, job: JobId, query: str
 ) -> None:
-    response = await portal.delete(f"/v1/jobs/{job}?{query}")
+    response = await operator.delete(f"/v1/jobs/{job}?{query}")
 
     assert (response.status, (await response.json())["type"]) == (400, "/problems/query-wrong")
     assert "deleted" not in await world.wish(job)
 
 
-async def test_the_switch_says_who_paused_the_controller_and_why(world: World, portal: Client) -> None:
-    await portal.put("/v1/controller", json={"paused": True, "reason": "maintenance"})
+async def test_the_switch_says_who_paused_the_controller_and_why(world: World, operator: Client) -> None:
+    await operator.put("/v1/controller", json={"paused": True, "reason": "maintenance"})
     written = decode(ControllerWish, await world.entry(world.keys.controller_wish))
-    shown = await (await portal.get("/v1/controller")).json()
+    shown = await (await operator.get("/v1/controller")).json()
 
-    assert (written.paused, written.by, written.reason) == (True, "portal", "maintenance")
+    assert (written.paused, written.by, written.reason) == (True, "operator", "maintenance")
     assert (shown["paused"], shown["reason"]) == (True, "maintenance")
 
 
-async def test_a_controller_that_nobody_paused_is_shown_as_at_work(portal: Client) -> None:
-    assert await (await portal.get("/v1/controller")).json() == {"paused": False}
+async def test_a_controller_that_nobody_paused_is_shown_as_at_work(operator: Client) -> None:
+    assert await (await operator.get("/v1/controller")).json() == {"paused": False}
 
 
 @pytest.mark.parametrize("body", [{"paused": True}, {"paused": "so", "reason": "x"}, {"paused": True, "reason": ""}])
 async def test_a_switch_without_its_reason_stays_as_it_is(
-    world: World, portal: Client, body: dict[str, object]
+    world: World, operator: Client, body: dict[str, object]
 ) -> None:
-    response = await portal.put("/v1/controller", json=body)
+    response = await operator.put("/v1/controller", json=body)
 
     assert response.status == 422
     assert await world.store.get(world.keys.controller_wish) is None

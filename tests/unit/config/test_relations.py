@@ -46,7 +46,7 @@ from tests.unit.config.documents import Change, changed, loaded, refusal
         ),
         (
             [(("reconciler", "pass-timeout-s"), 30)],
-            "reconciler.pass-timeout-s: found 30, allowed is more than ssh.command",
+            "reconciler.pass-timeout-s: found 30, allowed is more than ssh.connect",
         ),
         ([(("ssh", "command-timeout-s"), 20)], "ssh.command-timeout-s: found 20, allowed is more than slurm.command"),
         ([(("etcd", "user"), "root")], "etcd: found only one of user and password-file, allowed are both or neither"),

@@ -15,7 +15,7 @@ from reconciler.errors import Superseded, Unreadable
 from reconciler.model.base import GatewayName, JobId, SlurmId, Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report
-from reconciler.model.wish import ForwardRequest, JobSpec, Wish
+from reconciler.model.wish import ExitReport, ForwardRequest, JobSpec, Wish
 from reconciler.store.codec import decode, encode
 from reconciler.store.fence import Deposed
 from reconciler.store.keys import Keys
@@ -113,6 +113,12 @@ class Site:
         )
         await self.put(self.keys.forward(JobId(job)), request)
 
+    async def tell_exit(self, job: str, exit_code: int, *log_tail: str) -> None:
+        """Call the keyhole as the exit trap of a job's script does."""
+        slurm_id = self.slurm_id(job)
+        told = ExitReport(job=job, slurm_job_id=slurm_id, exit_code=exit_code, log_tail=log_tail, told=now())
+        await self.put(self.keys.exit(JobId(job)), told)
+
     # What everybody may read
 
     async def report(self, job: str) -> Report | None:
@@ -141,7 +147,7 @@ class Site:
     async def keys_of(self, job: str) -> list[str]:
         """Return the keys that speak of a job, its leases aside."""
         keys = self.keys
-        names = (keys.wish(JobId(job)), keys.forward(JobId(job)), keys.report(JobId(job)))
+        names = [name(JobId(job)) for name in (keys.wish, keys.forward, keys.exit, keys.report)]
         return [name for name in names if await self.store.get(name) is not None]
 
     async def gateway_report(self, name: str) -> NodeReport | None:

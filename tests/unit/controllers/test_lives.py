@@ -110,3 +110,32 @@ async def test_a_job_whose_wish_is_deleted_by_hand_loses_its_port_soon_not_at_th
 
 async def open_ports(site: Site) -> set[int]:
     return site.open_ports()
+
+
+async def test_a_failed_job_says_what_its_exit_trap_told(site: Site) -> None:
+    await site.available(JOB)
+    await site.tell_exit(JOB, 137, "loading", "no memory left")
+    site.slurm.end(site.slurm_id(JOB), "FAILED")
+    await site.until_phase(JOB, Phase.FINISHED)
+    end = await site.condition(JOB, "Finished")
+
+    assert end is not None
+    assert end.reason == "Failed"
+    assert "exit code was 137 (signal 9). Its log ends: loading | no memory left" in end.message
+
+
+async def test_what_a_job_told_of_its_end_goes_with_its_other_keys(site: Site) -> None:
+    await site.available(JOB)
+    await site.tell_exit(JOB, 0)
+    site.slurm.end(site.slurm_id(JOB))
+    await site.unwish(JOB)
+
+    await site.until(lambda: site.keys_of(JOB), [])
+
+
+async def test_what_was_told_of_a_job_without_a_wish_is_collected(site: Site) -> None:
+    await site.available(JOB)
+    await site.tell_exit(JOB, 1)
+    await site.remove(site.keys.wish(JobId(JOB)))
+
+    await site.until(lambda: site.keys_of(JOB), [])

@@ -1,0 +1,104 @@
+"""The keyhole hears how a job's script ended: exit code and last lines of its log, kept for the reason of its end."""
+
+import re
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from api import wishes
+from api.bodies import parse, read_raw
+from api.desk import DESK, Desk
+from api.findings import require
+from api.problems import Problem
+from api.proof import signer, wanted
+from reconciler.batchscript.token import MASKED, job_token
+from reconciler.errors import Conflict
+from reconciler.model.base import JobId, Value
+from reconciler.model.wish import ExitReport
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import Entry, Put, Revision, Unchanged
+
+LINES, LINE_CHARACTERS = 20, 200
+"""So much of a log is kept: the last lines, the beginning of each."""
+
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
+"""What colours a terminal or sets its title (ECMA-48: CSI, OSC, and the short ones)."""
+
+
+class ExitRequest(Value):
+    """``POST /keyhole/v1/jobs/<id>/exit``: the job's exit trap tells how its script ended."""
+
+    slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
+    restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
+    """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
+    exit_code: Annotated[int, Field(ge=0, le=255)]
+    log_tail: Annotated[str, Field(max_length=65536)] = ""
+    """The end of the job's log as it is; it is cleaned here."""
+
+
+async def tell_exit(request: web.Request) -> web.Response:
+    """``POST /keyhole/v1/jobs/<id>/exit``: the first word of a run counts; the same again gets the same answer."""
+    desk = request.app[DESK]
+    raw = await read_raw(request)
+    job = signer(request, raw)
+    parse(raw)
+    asked = require(ExitRequest, raw)
+    await _record(desk, job, asked)
+    return web.Response(status=204)
+
+
+async def _record(desk: Desk, job: JobId, asked: ExitRequest) -> None:
+    """Write the report once; it holds only while the wish is as it was read, so none outlives its job."""
+    told, key = _told(desk, job, asked), desk.keys.exit(job)
+    for _ in range(wishes.ATTEMPTS):
+        wish = await wanted(desk, job)
+        entry = await desk.store.get(key)
+        if entry is not None and _says_the_same(entry, told):
+            return
+        if entry is not None:
+            await _require_later_run(desk, decode(ExitReport, entry), told)
+        guards = [Unchanged(wish.key, wish.mod_revision), Unchanged(key, entry.mod_revision if entry else Revision(0))]
+        try:
+            await desk.store.commit(guards, [Put(key, encode(told))])
+        except Conflict:
+            continue
+        return
+    raise wishes.busy()
+
+
+def _says_the_same(entry: Entry, told: ExitReport) -> bool:
+    known = decode(ExitReport, entry)
+    return known.model_copy(update={"told": told.told}) == told
+
+
+async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) -> None:
+    """Let only a later run of the same Slurm job, or the one that the controller recorded, speak after another."""
+    if known.slurm_job_id == told.slurm_job_id:
+        follows = told.restarts > known.restarts
+    else:
+        report = await wishes.report_if_readable(desk, JobId(told.job))
+        follows = report is not None and report.slurm is not None and report.slurm.job_id == told.slurm_job_id
+    if not follows:
+        raise Problem("request-changed", "This run of the job told another end before, or a later one has.")
+
+
+def _told(desk: Desk, job: JobId, asked: ExitRequest) -> ExitReport:
+    token = job_token(desk.server_secret, desk.config.instance, job)
+    return ExitReport(
+        job=job,
+        slurm_job_id=asked.slurm_job_id,
+        restarts=asked.restarts,
+        exit_code=asked.exit_code,
+        log_tail=cleaned(asked.log_tail.replace(token, MASKED)),
+        told=desk.now(),
+    )
+
+
+def cleaned(text: str) -> tuple[str, ...]:
+    """Return the last lines of a log, fit for a terminal and for JSON: nothing but what can be printed."""
+    lines = (
+        "".join(letter if letter.isprintable() else " " for letter in line).rstrip()
+        for line in ESCAPES.sub("", text).splitlines()
+    )
+    return tuple(line[:LINE_CHARACTERS] for line in [line for line in lines if line][-LINES:])

@@ -1,0 +1,52 @@
+"""TLS of a door: certificate and key from files that may be renewed while it is open, and client certificates."""
+
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from reconciler.config import TlsFiles
+from reconciler.errors import ConfigError
+
+
+def context(files: TlsFiles) -> ssl.SSLContext:
+    """Return how a door speaks TLS, from version 1.2 up.
+
+    Raises:
+        ConfigError: a file cannot be read, or certificate and key do not fit.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        made.load_cert_chain(files.cert_file, files.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{files.cert_file}, {files.key_file}: no certificate and its key: {error}") from error
+    if files.client_ca_file is not None:
+        _trust(made, files.client_ca_file)
+    return made
+
+
+def renew(running: ssl.SSLContext, files: TlsFiles) -> None:
+    """Take certificate and key anew for connections from now on; both are tried elsewhere first.
+
+    Raises:
+        ConfigError: they cannot be used; the former ones stay.
+    """
+    context(files)
+    running.load_cert_chain(files.cert_file, files.key_file)
+
+
+def certificate_name(request: web.Request) -> str | None:
+    """Return the common name of the certificate that the client showed and our authority signed, or None."""
+    transport = request.transport
+    shown = transport.get_extra_info("peercert") if transport is not None else None
+    parts = dict(pair for part in (shown or {}).get("subject", ()) for pair in part)
+    return parts.get("commonName")
+
+
+def _trust(made: ssl.SSLContext, client_ca_file: Path) -> None:
+    made.verify_mode = ssl.CERT_OPTIONAL
+    try:
+        made.load_verify_locations(client_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{client_ca_file}: no certificate of an authority: {error}") from error

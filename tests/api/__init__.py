@@ -1,0 +1,1 @@
+"""The doors as a stranger, a portal, an operator and a job meet them: access, limits, keyhole."""
