@@ -97,3 +97,17 @@ async def test_one_silent_port_of_several_is_named_and_the_others_stay_healthy(s
         first.port: False,
         second.port: True,
     }
+
+
+async def test_a_silent_application_costs_no_probes_of_those_that_answer(site: Site) -> None:
+    """One job that was slow to start had all ports of its gateway asked every second: a process each."""
+    leases = await site.available(JOB, ports=20)
+    gateway = of_lease(site, leases[0])
+    gateway.stop_listening(str(leases[0].target_ip), leases[0].port)
+    await site.until_phase(JOB, Phase.UNHEALTHY)
+    before, began_s = gateway.targets_probed, asyncio.get_running_loop().time()
+    await asyncio.sleep(100)
+    settings, took_s = site.config.gateways, asyncio.get_running_loop().time() - began_s
+    of_silent, of_others = took_s / settings.probe_interval_s, 19 * took_s / settings.probe_quiet_interval_s
+    assert gateway.targets_probed - before <= of_silent + of_others + 20
+    assert gateway.targets_probed - before > of_silent / 2
