@@ -28,12 +28,23 @@ class UnexpectedOutput(Retryable):
     """A tool answered something that cannot be read; what it answered is in the message, shortened."""
 
 
+class NodeUnfit(Retryable):
+    """A command node cannot do it, whoever the job is for: sudo's rules, a missing program, an unknown user there.
+
+    Certainly nothing was done; another node may be able to, or this one once somebody has put it right.
+    """
+
+
 class Superseded(ReconcilerError):
     """A later leader has been here: this process must change nothing any more, and end (I7)."""
 
 
 class Terminal(ReconcilerError):
     """Only a changed wish or configuration helps: report, do not retry."""
+
+
+class HostUnknown(Terminal):
+    """A gateway cannot resolve the name of a node in the sessions' network; the message has the name."""
 
 
 class Refused(Terminal):

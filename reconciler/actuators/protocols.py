@@ -54,11 +54,20 @@ class BatchSystem(Protocol):
     def nodes(self) -> tuple[NodeHealth, ...]:
         """The command nodes' health, in the order of the configuration."""
 
+    async def require_fit(self, user: str) -> None:
+        """Return if some node may submit for this user.
+
+        Raises:
+            NodeUnfit: none may.
+            Unreachable: none does, and some could not say.
+        """
+
     async def submit(self, submission: Submission) -> SlurmId:
         """Submit once, through one node.
 
         Raises:
-            Terminal: it was certainly not submitted.
+            Terminal: it was certainly not submitted, and never will be.
+            NodeUnfit: it was certainly not submitted, for want of a node that can.
             Unreachable: it is unknown whether it was submitted; only a later listing tells.
         """
 
@@ -74,14 +83,15 @@ class BatchSystem(Protocol):
 
         Raises:
             Retryable: it is unknown whether it was cancelled.
-            Refused: Slurm or sudo said no.
+            NodeUnfit: no node can.
+            Refused: Slurm said no.
         """
 
     async def account(self, name: str) -> Account | None:
-        """Return the user's account; None when a node said that there is no such user.
+        """Return the user's account; None when every node said that there is no such user.
 
         Raises:
-            Retryable: no node could say.
+            Retryable: no node knows the user, and some could not say.
         """
 
 
@@ -99,6 +109,10 @@ class Forwarder(Protocol):
     @property
     def backend(self) -> Backend | None:
         """Its kind of iptables, as first seen; None before."""
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
 
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force.
@@ -126,7 +140,7 @@ class Forwarder(Protocol):
         """Return the IPv4 address of a host, as the gateway resolves it.
 
         Raises:
-            Terminal: the gateway knows no such host.
+            HostUnknown: the gateway knows no such host.
             Retryable: the gateway could not look.
         """
 

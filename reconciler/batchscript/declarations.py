@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, get_args
 
+from pydantic import computed_field
+
 from reconciler.errors import Terminal
 from reconciler.model.base import VARIABLE_NAME_PATTERN, VARIABLE_VALUE_PATTERN, Value
 
@@ -48,6 +50,7 @@ class Variable(Value):
     pattern: str | None = None
     """A regular expression that a string or a path must match as a whole."""
 
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way to show a property
     @property
     def required(self) -> bool:
         """Whether the portal has to give it."""

@@ -86,9 +86,15 @@ def _periods(config: "Config") -> Iterator[str]:
         "gateways.probe-quiet-interval-s",
         gateways.probe_quiet_interval_s,
     )
-    pass_s, command_s, slurm_s = config.reconciler.pass_timeout_s, config.ssh.command_timeout_s, slurm.command_timeout_s
-    yield from _above("reconciler.pass-timeout-s", pass_s, "ssh.command-timeout-s", command_s)
-    yield from _above("ssh.command-timeout-s", command_s, "slurm.command-timeout-s", slurm_s)
+    ssh, pass_s = config.ssh, config.reconciler.pass_timeout_s
+    both, both_s = (
+        "ssh.connect-timeout-s and ssh.command-timeout-s together",
+        ssh.connect_timeout_s + ssh.command_timeout_s,
+    )
+    yield from _above("reconciler.pass-timeout-s", pass_s, both, both_s)
+    yield from _above(
+        "ssh.command-timeout-s", ssh.command_timeout_s, "slurm.command-timeout-s", slurm.command_timeout_s
+    )
 
 
 def _not_above(key: str, found_s: float, limit_key: str, limit_s: float) -> Iterator[str]:

@@ -30,8 +30,9 @@ class Ssh(Section):
 class Slurm(Section):
     """How Slurm is asked."""
 
-    poll_busy_s: Seconds = 1.0
-    """Between two listings while something is about to change; at most `slurm.poll-quiet-s`."""
+    poll_busy_s: Seconds = 2.0
+    """Between two listings while something is about to change, and in the long run never more often than this; at
+    most `slurm.poll-quiet-s`."""
     poll_quiet_s: Seconds = 10.0
     """Between two listings otherwise; must stay below a third of `slurm.min-job-age-s`."""
     min_job_age_s: Seconds = 300.0
@@ -57,6 +58,8 @@ class Gateways(Section):
     """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
     quarantine_s: Seconds = 60.0
     """A released port is not leased again for this long."""
+    failover_after_s: Annotated[float, Field(ge=0, le=86400)] | None = 120.0
+    """Sessions move to another gateway when theirs has been of no use for this long; 0 or null: never."""
 
 
 class Etcd(Section):
@@ -94,7 +97,8 @@ class Reconciler(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     """Jobs reconciled at the same time."""
     pass_timeout_s: Seconds = 60.0
-    """One pass over one job, all actuators together; must exceed `ssh.command-timeout-s`."""
+    """One pass over one job, all actuators together; must exceed `ssh.connect-timeout-s` and
+    `ssh.command-timeout-s` together, so that a pass outlives a silent node and learns to ask another."""
     resync_period_s: Seconds = 300.0
     """Every key is looked at this often even when nothing happened."""
     keep_finished_s: Annotated[float, Field(ge=0, le=31 * 86400)] = 86400.0
@@ -116,6 +120,8 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    require_allow_from: bool = False
+    """Whether a job must name the networks that may connect to it (`allow-from`)."""
     jobs_per_user: JobsLimit | None = None
     """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
     jobs_per_credential: JobsLimit | None = None

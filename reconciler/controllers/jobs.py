@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -9,12 +10,14 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.duties import Duties
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
-from reconciler.controllers.ports import Ports
+from reconciler.controllers.ports import Groups, Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Stored, World
-from reconciler.errors import Conflict, Retryable, Terminal, Unreachable
+from reconciler.errors import Conflict, NodeUnfit, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
@@ -27,6 +30,7 @@ from reconciler.model.decision import (
     LeasePorts,
     Limits,
     Look,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     Submit,
@@ -68,6 +72,8 @@ class JobController:
     slurm: BatchSystem
     scripts: Scripts
     ports: Ports
+    forcing: Forcing
+    duties: Duties
     queues: Queues
     reached: Callable[[Revision], Awaitable[None]]
     """Waits until `world` shows everything up to a revision."""
@@ -80,7 +86,8 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
-        seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
+        await self.forcing.clear(job, stored)
+        seen = gather(self.world, self.sight, self.duties, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)
         await one_pass.carry_out(decision)
@@ -122,6 +129,8 @@ class _Pass:
             except Conflict:
                 raise
             except Retryable as error:
+                if isinstance(action, Submit) and isinstance(error, NodeUnfit):
+                    await self._take_back()
                 await self._hinder(error)
                 raise
             except Terminal as error:
@@ -157,9 +166,13 @@ class _Pass:
             await self._write(status.hindered(self._report, hindrance.reason, hindrance.message, self._c.now()))
 
     async def _prepare(self) -> bool:
-        """Make the batch script before anything is intended; return False if there can be none, which ends the job."""
+        """Make the batch script before anything is intended; return False if there can be none, which ends the job.
+
+        Where no node may submit it nothing is intended either.
+        """
         try:
             self._submission = await self._c.scripts.submission(self._wish.value)
+            await self._c.slurm.require_fit(self._wish.value.spec.user)
         except Retryable as error:
             await self._hinder(error)
             raise
@@ -167,6 +180,15 @@ class _Pass:
             await self._end(error)
             return False
         return True
+
+    async def _take_back(self) -> None:
+        """Write the report of before the intent: certainly nothing was submitted, so another node may try at once.
+
+        Once: where that fails too the intent stays, and is waited out like any other, for no node is in a hurry.
+        """
+        last = status.hindrance(self._seen.report)
+        if last is None or last.reason != NodeUnfit.__name__:
+            await self._write(self._seen.report or status.first(self._wish.value, self._c.now()))
 
     async def _hinder(self, error: Exception) -> None:
         now = self._c.now()
@@ -198,7 +220,9 @@ class _Pass:
             case Look():
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
-                await self._lease(action)
+                await self._take(self._c.ports.choosing(self._seen, action))
+            case MoveLeases(leases):
+                await self._take(self._c.ports.moving(self._seen, leases))
             case ChangeSources(leases, sources):
                 await self._c.reached(await self._c.ports.admit(leases, sources))
             case ReleaseLeases(leases):
@@ -206,8 +230,8 @@ class _Pass:
             case Forget():
                 await self._forget()
 
-    async def _lease(self, wanted: LeasePorts) -> None:
-        """Lease the ports and rewrite the report in one transaction.
+    async def _take(self, choosing: AbstractAsyncContextManager[Groups]) -> None:
+        """Lease the chosen ports and rewrite the report in one transaction.
 
         If its answer is lost, a pass that does not see the leases yet does not see the report either, and its own
         transaction fails: no port is leased twice for one index.
@@ -215,7 +239,7 @@ class _Pass:
         if self._report is None:
             return
         again = Put(self._c.world.keys.report(self._job), encode(self._report))
-        async with self._c.ports.choosing(self._seen, wanted) as groups:
+        async with choosing as groups:
             for leases in groups:
                 guards = (*self._guards(), *(write.guard for write in leases))
                 puts = (*(write.put for write in leases), again)

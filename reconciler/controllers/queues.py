@@ -1,6 +1,8 @@
 """The work queues, one per kind of thing, and which change of etcd fills which."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from reconciler.controllers.world import Listeners
 from reconciler.loop.backoff import Backoff
@@ -13,6 +15,7 @@ CLUSTER = "slurm"
 EVERYTHING = "everything"
 """The one key of the resyncs' queue."""
 
+K = TypeVar("K", bound=Hashable)
 AnyQueue = WorkQueue[JobId] | WorkQueue[GatewayName] | WorkQueue[str]
 
 
@@ -20,11 +23,7 @@ PROBING = Backoff(base_s=0.5, cap_s=4.0)
 """A node that is away is tried again this soon at the latest: one cheap call, and what waits for it goes on."""
 
 
-def _probing() -> WorkQueue[str]:
-    return WorkQueue(PROBING)
-
-
-def _probing_gateways() -> WorkQueue[GatewayName]:
+def _probing() -> WorkQueue[K]:
     return WorkQueue(PROBING)
 
 
@@ -35,8 +34,8 @@ class Queues:
     jobs: WorkQueue[JobId] = field(default_factory=WorkQueue)
     orphans: WorkQueue[JobId] = field(default_factory=WorkQueue)
     listings: WorkQueue[str] = field(default_factory=_probing)
-    gateways: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
-    health: WorkQueue[GatewayName] = field(default_factory=_probing_gateways)
+    gateways: WorkQueue[GatewayName] = field(default_factory=_probing)
+    health: WorkQueue[GatewayName] = field(default_factory=_probing)
     leases: WorkQueue[str] = field(default_factory=WorkQueue)
     users: WorkQueue[str] = field(default_factory=WorkQueue)
     nodes: WorkQueue[str] = field(default_factory=WorkQueue)
@@ -50,13 +49,16 @@ class Queues:
             report=lambda name: self.jobs.add(JobId(name)),
             lease=self.lease_changed,
             question=lambda name: self.users.add(name, Priority.URGENT),
+            gateway_wish=lambda name: self.nodes.add(name, Priority.URGENT),
             switch=lambda _: self.resyncs.add(EVERYTHING, Priority.URGENT),
         )
 
     def lease_changed(self, name: str) -> None:
-        """Look at a lease, ``<gateway>/<port>``, and at once at its gateway: its rules follow from it."""
+        """Look at a lease, ``<gateway>/<port>``, and at once at its gateway: its rules and report follow from it."""
+        gateway = name.rpartition("/")[0]
         self.leases.add(name)
-        self.gateways.add(GatewayName(name.rpartition("/")[0]), Priority.URGENT)
+        self.gateways.add(GatewayName(gateway), Priority.URGENT)
+        self.nodes.add(gateway)
 
     def everything(self) -> tuple[AnyQueue, ...]:
         """Return all queues, for a stop."""

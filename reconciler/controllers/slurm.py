@@ -1,10 +1,9 @@
 """The one look at Slurm: a single listing for all jobs, more often while something is about to change."""
 
-from collections.abc import Mapping
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import structlog
+from typing import NamedTuple
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.config import Slurm as SlurmSettings
@@ -12,92 +11,144 @@ from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
+from reconciler.loop.budget import Budget
 from reconciler.loop.workqueue import Priority
-from reconciler.model.base import JobId, SlurmId
+from reconciler.model.base import JobId
 from reconciler.model.decision import Missing
 from reconciler.model.queue import QueueListing
-from reconciler.model.report import Phase, Report
+from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan.slurm import is_alive
 
-log = structlog.get_logger()
+WATCHED_PHASES = frozenset({Phase.SUBMITTED, Phase.RUNNING, Phase.COMPLETING})
+"""In these a job moves on soon after it has come there, or not for long."""
 
-BUSY_PHASES = frozenset({Phase.PENDING, Phase.SUBMITTED, Phase.COMPLETING})
-"""While a job is in one of these Slurm is expected to move soon."""
-
-START_S = 60.0
-"""A job that started this recently is watched closely: it may fail at once (seconds)."""
+WATCHED_S = 60.0
+"""What is new is watched closely for so long: a job may start or fail at once, or wait for days (seconds)."""
 
 SUBMIT_SLACK_S = 5.0
 """A listing asked for less than this after an intent need not show the job (seconds)."""
 
+BURST = 4
+"""So many listings may follow each other at once; in the long run there is one in each `slurm.poll-busy-s`."""
 
-@dataclass
+OWNERLESS_LOOKS = 10
+"""Repeated sightings decide about a job without a wish; one that is held for longer is no reason to hurry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """When a listing is believed."""
+
+    doubt: Doubt
+    settle_s: float
+    """See `Limits.settle_s`."""
+
+
+class _Intent(NamedTuple):
+    """An sbatch that was intended, and since when this process knows of it, by the process's own clock."""
+
+    intended: datetime
+    since_s: float
+
+
 class SlurmController:
     """Keeps `Sight.listing` fresh and tells the jobs whose Slurm jobs moved."""
 
-    world: World
-    sight: Sight
-    slurm: BatchSystem
-    queues: Queues
-    settings: SlurmSettings
-    doubt: Doubt
+    def __init__(
+        self,
+        world: World,
+        sight: Sight,
+        slurm: BatchSystem,
+        queues: Queues,
+        settings: SlurmSettings,
+        judgement: Judgement,
+    ) -> None:
+        self._world = world
+        self._sight = sight
+        self._slurm = slurm
+        self._queues = queues
+        self._settings = settings
+        self._judgement = judgement
+        self._budget = Budget(settings.poll_busy_s, BURST)
+        self._intents: dict[JobId, _Intent] = {}
 
     async def reconcile(self, _cluster: str) -> float:
-        """List once; return the seconds until the next listing."""
-        listing = await self.slurm.listing()
-        absent = self._absent(listing)
-        fresh = absent.keys() - self.sight.missing.keys()
-        if self.doubt.holds(len(fresh), len(self._expected())):
-            return self.settings.poll_busy_s
-        self._see(listing, absent)
-        return self.settings.poll_busy_s if self._busy(listing.asked) else self.settings.poll_quiet_s
+        """List once, unless that was done too often of late; return the seconds until the next listing."""
+        asked_s = asyncio.get_running_loop().time()
+        early_s = self._budget.wait_s(asked_s)
+        if early_s > 0:
+            return early_s
+        self._note_intents(asked_s)
+        listing = await self._slurm.listing()
+        absent, recorded = self._absent(listing, asked_s), self._recorded()
+        vanished = {job for job in absent if job in recorded and job not in self._sight.missing}
+        if self._judgement.doubt.holds(len(vanished), len(recorded)):
+            return self._settings.poll_busy_s
+        self._see(listing, absent, asked_s)
+        return self._settings.poll_busy_s if self._busy(listing.asked) else self._settings.poll_quiet_s
 
-    def _see(self, listing: QueueListing, absent: Mapping[JobId, SlurmId]) -> None:
-        first, moved = self.sight.listing is None, _moved(self.sight.listing, listing)
-        self.sight.listing = listing
-        self.sight.missing = {job: self._missing(job, slurm_id, listing) for job, slurm_id in absent.items()}
+    def _see(self, listing: QueueListing, absent: set[JobId], asked_s: float) -> None:
+        first, moved = self._sight.listing is None, _moved(self._sight.listing, listing)
+        self._sight.listing = listing
+        self._sight.missing = {job: self._missing(job, asked_s) for job in absent}
         self._count_ownerless(listing)
-        for name in sorted(self.world.wishes.names()):
+        for name in sorted(self._world.wishes.names()):
             if first or name in moved or name in absent:
-                self.queues.jobs.add(JobId(name))
+                self._queues.jobs.add(JobId(name))
 
-    def _expected(self) -> dict[JobId, Report]:
-        """Return the reports of all jobs that Slurm should show."""
-        reports = ((JobId(name), report) for name, report in self.world.reports.items())
-        return {job: r for job, r in reports if r.slurm is not None and r.slurm.job_id is not None and not r.is_over}
+    def _expected(self) -> dict[JobId, SlurmRecord]:
+        """Return the records of all jobs that Slurm should show."""
+        reports = ((JobId(name), report) for name, report in self._world.reports.items())
+        return {job: report.slurm for job, report in reports if report.slurm is not None and not report.is_over}
 
-    def _absent(self, listing: QueueListing) -> dict[JobId, SlurmId]:
+    def _recorded(self) -> set[JobId]:
+        """Return the jobs of which Slurm has given an id."""
+        return {job for job, record in self._expected().items() if record.job_id is not None}
+
+    def _note_intents(self, now_s: float) -> None:
+        """Note what is to be seen before Slurm is asked; what this process has known before keeps its age."""
+        known, expected = self._intents, self._expected()
+        fresh = {job: _Intent(record.intended, now_s) for job, record in expected.items()}
+        self._intents = {job: _earlier(known.get(job), intent) for job, intent in fresh.items()}
+
+    def _absent(self, listing: QueueListing, asked_s: float) -> set[JobId]:
         """Return the jobs that this complete listing should show and does not."""
-        shown = {(row.mark.job, row.slurm_id) for row in listing.rows}
-        slack = timedelta(seconds=SUBMIT_SLACK_S)
-        return {
-            job: SlurmId(report.slurm.job_id)
-            for job, report in self._expected().items()
-            if report.slurm is not None
-            and report.slurm.job_id is not None
-            and (job, report.slurm.job_id) not in shown
-            and listing.asked >= report.slurm.intended + slack
-        }
+        ids = {(row.mark.job, row.slurm_id) for row in listing.rows}
+        attempts = {(row.mark.job, row.mark.attempt) for row in listing.rows}
 
-    def _missing(self, job: JobId, slurm_id: SlurmId, listing: QueueListing) -> Missing:
-        before = self.sight.missing.get(job)
-        if before is None or before.slurm_id != slurm_id:
-            return Missing(slurm_id, listing.asked, 1)
-        return Missing(slurm_id, before.since, before.listings + 1)
+        def lacks(job: JobId, record: SlurmRecord) -> bool:
+            known = self._intents.get(job)
+            if known is None or known.intended != record.intended:
+                return False  # intended while Slurm was asked
+            if record.job_id is None:
+                return (job, record.attempt) not in attempts and asked_s >= known.since_s + self._judgement.settle_s
+            return (job, record.job_id) not in ids and asked_s >= known.since_s + SUBMIT_SLACK_S
+
+        return {job for job, record in self._expected().items() if lacks(job, record)}
+
+    def _missing(self, job: JobId, asked_s: float) -> Missing:
+        before, intended = self._sight.missing.get(job), self._intents[job].intended
+        if before is None or before.intended != intended:
+            return Missing(intended, 1, asked_s, asked_s)
+        return Missing(intended, before.listings + 1, before.first_s, asked_s)
 
     def _count_ownerless(self, listing: QueueListing) -> None:
-        owned, before = self.world.wishes.names(), self.sight.ownerless
+        owned, before = self._world.wishes.names(), self._sight.ownerless
         found = {row.mark.job for row in listing.rows if row.mark.job not in owned and is_alive(row)}
-        self.sight.ownerless = {job: before.get(job, 0) + 1 for job in found}
+        self._sight.ownerless = {job: before.get(job, 0) + 1 for job in found}
         for job in sorted(found):
-            self.queues.orphans.add(job, Priority.RESYNC)
+            self._queues.orphans.add(job, Priority.RESYNC)
 
     def _busy(self, now: datetime) -> bool:
         return (
-            bool(self.sight.ownerless)  # repeated sightings decide about them: no reason to take half a minute
-            or any(_expects_change(report, now) for _, report in self.world.reports.items())
-            or any(wish.deleted is not None for _, wish in self.world.wishes.items())
+            any(looks < OWNERLESS_LOOKS for looks in self._sight.ownerless.values())
+            or any(_expects_change(report, now) for _, report in self._world.reports.items())
+            or any(_is_new(wish.deleted, now) for _, wish in self._world.wishes.items())
         )
+
+
+def _earlier(known: _Intent | None, fresh: _Intent) -> _Intent:
+    return known if known is not None and known.intended == fresh.intended else fresh
 
 
 def _moved(before: QueueListing | None, after: QueueListing) -> set[str]:
@@ -106,7 +157,15 @@ def _moved(before: QueueListing | None, after: QueueListing) -> set[str]:
     return {row.mark.job for row in old.symmetric_difference(after.rows)}
 
 
+def _is_new(since: datetime | None, now: datetime) -> bool:
+    return since is not None and now - since < timedelta(seconds=WATCHED_S)
+
+
 def _expects_change(report: Report, now: datetime) -> bool:
-    if report.phase in BUSY_PHASES:
-        return True
-    return report.phase is Phase.RUNNING and now - report.since < timedelta(seconds=START_S)
+    """Whether Slurm may soon show the job otherwise; who waits for long in its queue is seen at the quiet pace.
+
+    When it starts it asks for its ports, and that brings a listing at once.
+    """
+    if report.phase is Phase.PENDING:
+        return report.slurm is not None
+    return report.phase in WATCHED_PHASES and _is_new(report.since, now)

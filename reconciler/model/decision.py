@@ -1,10 +1,12 @@
 """What a plan is made of: everything seen of one job, and what follows from it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
 
-from reconciler.model.base import SlurmId
+from reconciler.model.base import GatewayName
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
 from reconciler.model.report import Report
@@ -24,14 +26,23 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The recorded Slurm job was not in the last complete listings."""
+    """The last complete listings should have shown the Slurm job of an intent, and did not.
 
-    slurm_id: SlurmId
-    """Which one: absence is not inherited by a later job of the same wish or id."""
-    since: datetime
-    """When the first of them was asked for."""
+    Times are those of the process's own clock, which nobody sets: a wall clock set forward makes no listing late.
+    """
+
+    intended: datetime
+    """Which intent: the one of this moment."""
     listings: int
     """How many in a row."""
+    first_s: float
+    last_s: float
+    """When the first and the last of them were asked for."""
+
+    @property
+    def for_s(self) -> float:
+        """Return how much time they span."""
+        return self.last_s - self.first_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,8 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    duties: Mapping[GatewayName, Duty] = field(default_factory=dict)
+    """What each gateway is used for; one that is not named serves."""
     exit_report: ExitReport | None = None
     """What the job told of its end; explains it, and never decides that it ended."""
 
@@ -66,10 +79,11 @@ class Limits:
     submit_s: float
     """An sbatch is begun this long after its intent was written, or not at all."""
     settle_s: float
-    """After an sbatch whose outcome is unknown: a listing asked for this long after the intent tells the truth."""
+    """After an sbatch whose outcome is unknown: listings asked for this long after the intent tell the truth."""
     act_s: float
     """One action; shorter than a pass."""
     lost_after_listings: int
+    """So many in a row must agree that there is no such job, whether it was seen before or never."""
     lost_after_s: float
     keep_finished_s: float
 
@@ -103,6 +117,13 @@ class LeasePorts:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveLeases:
+    """Lease ports on another gateway that lead where these do; these stay until the new ones work."""
+
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSources:
     """Let these networks connect to these ports, and nobody else; none named means everyone."""
 
@@ -122,7 +143,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Look | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | LeasePorts | MoveLeases | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class SlurmRecord(Value):
     """
 
     attempt: Annotated[int, Field(ge=1)]
+    """A serial number, no more: every sbatch has one of its own, also one whose answer was lost."""
     intended: Moment
     job_id: int | None = None
     submitted: Moment | None = None
@@ -56,6 +57,8 @@ class SlurmRecord(Value):
     nodes: tuple[str, ...] = ()
     requeues: int = 0
     """How often Slurm was seen to put the same job back into its queue after it had started."""
+    node_failures: Annotated[int, Field(ge=0)] = 0
+    """How many earlier attempts of this wish ended with a failed node."""
     started: Moment | None = None
     ends: Moment | None = None
 
@@ -105,7 +108,7 @@ class UserAnswer(Value):
 
 
 class NodeReport(Value):
-    """``observed/command-nodes/<name>`` and ``observed/gateways/<name>``: is the node of use?"""
+    """``observed/command-nodes/<name>``: is the node of use? A gateway's says more, see `reconciler.model.gateway`."""
 
     schema_version: Literal[1] = 1
     name: str
@@ -113,7 +116,3 @@ class NodeReport(Value):
     reason: str
     """One sentence; what failed, when it is not healthy."""
     since: Moment
-    rules: int | None = None
-    """Gateways: routes in force."""
-    backend: Literal["nft", "legacy"] | None = None
-    """Gateways: the kind of iptables found at first contact."""

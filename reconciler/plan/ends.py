@@ -1,13 +1,13 @@
 """Why a job ended: Slurm's word first, and what the job's own exit trap told where Slurm says little or nothing."""
 
-from reconciler.model.report import Report
+from reconciler.model.decision import Seen
 from reconciler.model.wish import ExitReport
 from reconciler.plan.claims import Claim
 from reconciler.plan.slurm import SlurmView, Standing
 
 END_REASONS = {
     "COMPLETED": ("Completed", "The job's script ended."),
-    "CANCELLED": ("Cancelled", "The job was cancelled."),
+    "CANCELLED": ("Cancelled", "The job was cancelled with scancel, by its user or an operator."),
     "FAILED": ("Failed", "The job's script failed."),
     "TIMEOUT": ("TimeLimit", "The job reached its time limit."),
     "OUT_OF_MEMORY": ("OutOfMemory", "The job ran out of memory."),
@@ -15,6 +15,7 @@ END_REASONS = {
     "PREEMPTED": ("Preempted", "Slurm gave the job's nodes to another one."),
     "BOOT_FAIL": ("NodeFailure", "A node of the job did not start."),
     "DEADLINE": ("Deadline", "The job could not end before its deadline."),
+    "REVOKED": ("Revoked", "Another cluster of the federation has taken the job."),
 }
 """Slurm's words for an end (squeue(1), JOB STATE CODES) as reasons and sentences."""
 
@@ -25,17 +26,20 @@ SIGNALS_FROM = 128
 """A shell adds this to the number of the signal that killed its command."""
 
 
-def end(view: SlurmView, last: Report | None, told: ExitReport | None) -> Claim:
+def end(seen: Seen, view: SlurmView) -> Claim:
     """Return why the job ended; what was said once stays said."""
-    known = next((c for c in last.conditions if c.type == "Finished"), None) if last is not None else None
+    known = next((c for c in seen.report.conditions if c.type == "Finished"), None) if seen.report is not None else None
     if known is not None:
         return Claim(known.type, known.status, known.reason, known.message)
-    told = told if told is not None and _is_of(told, view) else None
+    told = seen.exit_report if seen.exit_report is not None and _is_of(seen.exit_report, view) else None
     if view.standing is Standing.LOST:
         return _unseen(told)
     state = view.record.state if view.record is not None and view.record.state else "nothing"
+    if state == "CANCELLED" and seen.wish.deleted is not None:
+        return Claim("Finished", "True", "Deleted", "The job was cancelled because its wish was deleted.")
     reason, message = END_REASONS.get(state, ("Ended", f"Slurm says {state}."))
-    return Claim("Finished", "True", reason, message + _explained(told))
+    why = view.record.reason if view.record is not None and state == "FAILED" else None
+    return Claim("Finished", "True", reason, message + (f" Slurm's reason: {why}." if why else "") + _explained(told))
 
 
 def _is_of(told: ExitReport, view: SlurmView) -> bool:

@@ -25,6 +25,7 @@ from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
+from reconciler.plan.placement import with_moves
 from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
 
 STEP_S = 2.0
@@ -36,8 +37,8 @@ WAIT_S = 30.0
 SILENT = Hindrance("CommandNodesUnreachable", "No command node answers.")
 """Stands in the way of a job that is still to be submitted; a job that runs needs no command node."""
 
-ATTEMPTS = 5
-"""So many sbatch for one wish at most when nodes keep failing."""
+NODE_FAILURES_AT_MOST = 4
+"""So often a wish starts anew after a node failed under its job; sbatch repeated for a lost answer does not count."""
 
 NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 """Ends that are no fault of the job; where Slurm requeues by itself they do not show."""
@@ -45,17 +46,15 @@ NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 
 def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
-    view = look(seen, limits, now)
+    view = look(seen, limits)
     decision = _next_step(seen, view, limits, now)
-    return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
+    return _hold(decision, seen, view, now) if seen.paused else _with_sources(with_moves(decision, seen), seen)
 
 
 def _with_sources(decision: Decision, seen: Seen) -> Decision:
     """Return the decision, first of all that open ports are for whom the wish says, whatever Slurm shows (I5)."""
-    released = {
-        lease.port for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases
-    }
-    kept = (lease for lease in seen.open_leases if lease.port not in released)
+    released = {lease for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases}
+    kept = (lease for lease in seen.open_leases if lease not in released)
     outdated = tuple(lease for lease in kept if lease.sources != seen.wish.spec.allow_from)
     if not outdated:
         return decision
@@ -65,7 +64,7 @@ def _with_sources(decision: Decision, seen: Seen) -> Decision:
 
 def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     if seen.wish.deleted is not None:
-        return _remove(seen, view, limits, now)
+        return _remove(seen, view, now)
     if seen.report is not None and seen.report.phase is Phase.FINISHED:
         return _keep(seen, seen.report, view, limits, now)
     if seen.listing is None:
@@ -75,10 +74,8 @@ def _next_step(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> De
 
 def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
     match view.standing:
-        case Standing.UNTRIED:
-            return _submit(seen, view, _first_attempt(seen), now)
-        case Standing.REPEATABLE:
-            return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
+        case Standing.UNTRIED | Standing.REPEATABLE:
+            return _submit(seen, view, now)
         case Standing.UNSETTLED | Standing.UNCLEAR:
             return _await_clarity(seen, view, now)
         case Standing.ACCEPTED | Standing.WAITING:
@@ -89,7 +86,7 @@ def _advance(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Deci
             report = status.report(seen, view, Phase.COMPLETING, now)
             return Decision("JobEnding", report, (*_release(seen), *_cancel(view.surplus)), WAIT_S)
         case Standing.ENDED if _starts_anew(seen, view):
-            return _submit(seen, view, view.record.attempt + 1 if view.record else 1, now)
+            return _submit(seen, view, now)
         case Standing.ENDED | Standing.LOST:
             report = status.report(seen, view, Phase.FINISHED, now)
             return Decision("JobEnded", report, (*_release(seen), *_cancel(view.surplus)), limits.keep_finished_s)
@@ -107,7 +104,15 @@ def _first_attempt(seen: Seen) -> int:
     return 1 + max((row.mark.attempt for row in rows), default=0)
 
 
-def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decision:
+def _intent(seen: Seen, last: SlurmRecord | None, now: datetime) -> SlurmRecord:
+    """Return the record of the next attempt."""
+    if last is None:
+        return SlurmRecord(attempt=_first_attempt(seen), intended=now)
+    failures = last.node_failures + (last.state in NODE_FAILURES)
+    return SlurmRecord(attempt=last.attempt + 1, intended=now, node_failures=failures)
+
+
+def _submit(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Write the intent, then run sbatch; first get rid of what should not be there, to its end (I1)."""
     if view.surplus or view.leaving:
         report = status.report(seen, view, Phase.PENDING, now)
@@ -117,9 +122,9 @@ def _submit(seen: Seen, view: SlurmView, attempt: int, now: datetime) -> Decisio
         return Decision("ClosingPorts", status.report(seen, view, Phase.PENDING, now), release, STEP_S)
     if not seen.reachable:
         return Decision("CommandNodesUnreachable", status.report(seen, view, Phase.PENDING, now), (), STEP_S, SILENT)
-    intent = SlurmRecord(attempt=attempt, intended=now)
+    intent = _intent(seen, view.record, now)
     report = status.report(seen, SlurmView(Standing.UNSETTLED, intent), Phase.PENDING, now)
-    return Decision("JobMissing", report, (Submit(attempt),), STEP_S)
+    return Decision("JobMissing", report, (Submit(intent.attempt),), STEP_S)
 
 
 def _await_clarity(seen: Seen, view: SlurmView, now: datetime) -> Decision:
@@ -159,7 +164,7 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:
         return Decision(
-            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0], seen.forward.run)), STEP_S
+            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.node, seen.forward.run)), STEP_S
         )
     if not status.all_live(seen):
         return Decision("RulesMissing", report, surplus, STEP_S)
@@ -197,7 +202,8 @@ def _asked_for_ports(seen: Seen, view: SlurmView) -> bool:
 
 def _starts_anew(seen: Seen, view: SlurmView) -> bool:
     """Whether a job that a failed node ended is submitted again, as its wish says; not for ever."""
-    failed = view.record is not None and view.record.state in NODE_FAILURES and view.record.attempt < ATTEMPTS
+    record = view.record
+    failed = record is not None and record.state in NODE_FAILURES and record.node_failures < NODE_FAILURES_AT_MOST
     return failed and seen.wish.spec.on_node_failure == "requeue"
 
 
@@ -219,7 +225,7 @@ def _keep(seen: Seen, report: Report, view: SlurmView, limits: Limits, now: date
     return Decision("Expired", report, (Forget(),))
 
 
-def _remove(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+def _remove(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     """Close, cancel, and forget when nothing is left; what is not seen to be gone is still there."""
     report = status.report(seen, view, Phase.COMPLETING, now)
     release = _release(seen)
@@ -234,7 +240,7 @@ def _remove(seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decis
         return Decision("SlurmNotSeen", report, (), STEP_S)
     if view.standing in {Standing.UNTRIED, Standing.REPEATABLE, Standing.ENDED, Standing.LOST}:
         return Decision("Removed", report, (Forget(),))
-    return Decision("AwaitingEnd", report, (), min(STEP_S, limits.settle_s))
+    return Decision("AwaitingEnd", report, (), STEP_S)
 
 
 def _living(view: SlurmView) -> tuple[QueueRow, ...]:

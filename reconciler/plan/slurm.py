@@ -1,7 +1,6 @@
 """What may be concluded about a job in Slurm from its record and the listings. Absence is not evidence (I2)."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from reconciler.model.decision import Limits, Seen
@@ -20,7 +19,7 @@ class Standing(Enum):
     UNSETTLED = auto()
     """An sbatch was intended and its outcome is unknown; it may yet show up."""
     REPEATABLE = auto()
-    """An sbatch was intended, and long enough after it a complete listing shows no such job."""
+    """An sbatch was intended, and complete listings, late enough and enough of them, show no such job."""
     WAITING = auto()
     ACTIVE = auto()
     ENDING = auto()
@@ -53,7 +52,7 @@ class SlurmView:
     """Ending, and still on their nodes."""
 
 
-def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
+def look(seen: Seen, limits: Limits) -> SlurmView:
     """Conclude from what is seen; adopts a job whose id was never recorded but whose mark is ours."""
     rows = seen.listing.of_job(seen.wish.job_id) if seen.listing is not None else ()
     record = seen.report.slurm if seen.report is not None else None
@@ -66,7 +65,7 @@ def look(seen: Seen, limits: Limits, now: datetime) -> SlurmView:
     if row is not None:
         standing = Standing.UNCLEAR if _is_behind(record, row) else OF_STAGE[row.stage]
         return SlurmView(standing, _updated(record, row), row, surplus, leaving)
-    return SlurmView(_standing_unseen(record, seen, limits, now), record, None, surplus, leaving)
+    return SlurmView(_standing_unseen(record, seen, limits), record, None, surplus, leaving)
 
 
 def _remembered(wish: Wish, rows: tuple[QueueRow, ...]) -> SlurmRecord | None:
@@ -129,18 +128,16 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
     )
 
 
-def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits, now: datetime) -> Standing:
-    """Conclude from a job's absence: only from an end seen before, or from complete listings late or many enough."""
+def _standing_unseen(record: SlurmRecord, seen: Seen, limits: Limits) -> Standing:
+    """Conclude from a job's absence: only from an end seen before, or from enough complete listings that agree."""
     if seen.report is not None and seen.report.is_over:
         return Standing.ENDED
+    # What was counted for an earlier attempt says nothing of this one.
+    missing = seen.missing if seen.missing is not None and seen.missing.intended == record.intended else None
+    agreed = missing is not None and missing.listings >= limits.lost_after_listings
     if record.job_id is None:
-        settled = record.intended + timedelta(seconds=limits.settle_s)
-        # One dated after now is of before the clock was set back, and may be older than the intent.
-        shown = seen.listing is not None and settled <= seen.listing.asked <= now
-        return Standing.REPEATABLE if shown else Standing.UNSETTLED
-    missing = seen.missing if seen.missing is not None and seen.missing.slurm_id == record.job_id else None
+        return Standing.REPEATABLE if agreed else Standing.UNSETTLED
     if missing is None and record.submitted is None:
         return Standing.ACCEPTED
-    if missing is None or missing.listings < limits.lost_after_listings:
-        return Standing.UNCLEAR
-    return Standing.LOST if now - missing.since >= timedelta(seconds=limits.lost_after_s) else Standing.UNCLEAR
+    lost = agreed and missing is not None and missing.for_s >= limits.lost_after_s
+    return Standing.LOST if lost else Standing.UNCLEAR

@@ -70,6 +70,10 @@ class FakeSlurm:
         """The command nodes' health; `kill_node` and `revive_node` change it."""
         return tuple(self._dead_nodes.get(name, NodeHealth(name, True, "", self._built)) for name in self.node_names)
 
+    async def require_fit(self, user: str) -> None:  # noqa: ARG002 - the protocol has it
+        """Let everybody submit, unless a fault was ordered."""
+        self._answer("require_fit")
+
     async def submit(self, submission: Submission) -> SlurmId:
         """Queue the job, unless a fault was ordered."""
         self.submissions.append(submission)
@@ -194,7 +198,7 @@ class FakeSlurm:
         self._late.clear()
 
     def fail_next(self, call: str, error: ReconcilerError) -> None:
-        """Let the next ``submit``, ``listing``, ``cancel`` or ``account`` raise this, without effect."""
+        """Let the next call of ``submit`` or any other of the actuator's methods raise this, without effect."""
         self._faults.setdefault(call, []).append(error)
 
     def fail_next_submit(self, error: ReconcilerError) -> None:

@@ -48,6 +48,9 @@ class SlurmHand:
         """The command nodes' health, as the last listing showed it."""
         return tuple(health.current for health in self._health)
 
+    async def require_fit(self, user: str) -> None:
+        """Permit everybody: what sudo permits is found out once, and remembered."""
+
     async def submit(self, submission: Submission) -> SlurmId:
         """Run sbatch."""
         self._require()
@@ -105,6 +108,11 @@ class GatewayHand:
     def backend(self) -> Backend | None:
         """Its kind of iptables."""
         return self._world.backend
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right."""
+        return self._world.complaints
 
     async def read(self) -> frozenset[Rule]:
         """Return the routes in force."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
 from tests.fakes.slurm_world import FakeJob
@@ -64,6 +65,7 @@ class Mischief:
             Fault.RULE_BROKEN: (0.010, self._break_rule),
             Fault.STRAY_RULE: (0.010, self._stray),
             Fault.GATEWAY_DOWN: (0.006, self._gateway_down),
+            Fault.GATEWAY_WISHED: (0.010, self._wish_gateway),
             Fault.PORT_OCCUPIED: (0.004, self._occupy),
             Fault.CLOCK_JUMP: (0.003, self._jump),
             Fault.WISH_MISLAID: (0.006, self._mislay),
@@ -116,12 +118,10 @@ class Mischief:
         self.kernel.after(self.kernel.chance.uniform(1.0, 90.0), self.cluster.resume)
 
     def _hide(self) -> None:
-        """Leave out a job whose id is on record; where the outcome of sbatch is unknown one late listing is trusted."""
+        """Leave out a job, whether its id is on record or the outcome of its sbatch unknown."""
         for job in self._some(Stage.WAITING, Stage.ACTIVE):
-            report = self.portal.books.report(job.mark.job) if job.mark is not None else None
-            if report is not None and report.slurm is not None and report.slurm.job_id == job.slurm_id:
-                self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
-                self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
+            self.cluster.hidden[job.slurm_id] = self.kernel.chance.randint(1, LONGEST_HIDING)
+            self.kernel.after(HIDING_S, partial(self.cluster.show, job.slurm_id))
 
     def _stale(self) -> None:
         if self.cluster.slurm.down:
@@ -190,6 +190,10 @@ class Mischief:
         gateway.down = True
         self.kernel.after(self.kernel.chance.uniform(1.0, 60.0), up)
 
+    def _wish_gateway(self) -> None:
+        gateway = self.kernel.chance.choice(list(self.cluster.gateways))
+        self.portal.wish_gateway(gateway, self.kernel.chance.choice((Duty.SERVE, Duty.CORDON, Duty.DRAIN, Duty.DRAIN)))
+
     def _occupy(self) -> None:
         gateway = self.kernel.chance.choice(list(self.cluster.gateways.values()))
         gateway.occupy(self.kernel.chance.randint(50000, 50099))
@@ -197,8 +201,8 @@ class Mischief:
     # People and clocks
 
     def _jump(self) -> None:
-        """Set all clocks; forward by less than sbatch may take, for an intent's age is told by these clocks."""
-        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 5.0, 10.0)))
+        """Set all clocks, by more and by less than an sbatch of unknown outcome is waited for."""
+        self.kernel.jump(self.kernel.chance.choice((-90.0, -5.0, 10.0, 90.0)))
 
     def _reuse(self) -> None:
         """Wish under the id of a wish that is gone, whose Slurm job may still be listed.

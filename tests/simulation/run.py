@@ -37,10 +37,8 @@ PATIENCE_S = 30.0
 
 QUIET_S = 60.0
 
-WITHOUT_SINGLETON = frozenset(
-    {Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.CLOCK_JUMP, Fault.SLURM_PAUSED, Fault.LISTING_PARTIAL}
-)
-"""Where Slurm does not keep jobs of one name apart, the intents have to, as far as clocks and listings are true."""
+WITHOUT_SINGLETON = frozenset({Fault.FREEZE, Fault.FREEZE_WITHIN, Fault.SLURM_PAUSED})
+"""Where Slurm does not keep jobs of one name apart, the intents have to, as far as nothing outlives its time limit."""
 
 
 class Simulation:
@@ -103,6 +101,7 @@ class Simulation:
             self._people()
             self.mischief.step()
         else:
+            self.portal.let_gateways_serve()
             for job in sorted(self.books.wishes()):
                 self.portal.pause(job, paused=False)
 

@@ -3,39 +3,26 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
 
-from reconciler.actuators.command import Command, Finished
+from reconciler.actuators.command import STOPPED_BY_TIMEOUT, Command, Finished
 from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.actuators.slurm import answers, commands
+from reconciler.actuators.slurm.choice import Choice, Runner
 from reconciler.actuators.slurm.marks import Marks
 from reconciler.config import Config
-from reconciler.errors import Refused, Retryable, Unreachable
+from reconciler.errors import NodeUnfit, Retryable, Unreachable
 from reconciler.model.base import SlurmId
 from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
-
-T = TypeVar("T")
 
 SECOND_LOOK_AFTER = timedelta(seconds=60)
 """A command node that failed is tried again this long after."""
 
 SECOND_LOOK_LIMIT_S = 2.0
 """How long such a try may hold up the listing that another node has given already."""
-
-
-class Runner(Protocol):
-    """What is needed of a node: `reconciler.actuators.ssh.Node`."""
-
-    @property
-    def name(self) -> str:
-        """Its name in logs, reports and messages."""
-
-    async def run(self, command: Command, *, timeout_s: float) -> Finished:
-        """Return what the command said once it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +64,7 @@ class Slurm:
         self._now = now
         self._require = require
         self._health = {node.name: HealthRecord(node.name, now, on_change) for node in nodes}
-        self._last_good = self._nodes[0]
+        self._choice = Choice(self._nodes, now)
         self._failed: dict[str, datetime] = {}
         """When each node last failed to list."""
         self._as_root: dict[tuple[str, str, str], bool] = {}
@@ -87,44 +74,41 @@ class Slurm:
         """The command nodes' health, in the order of the configuration: whether each gave its last listing."""
         return tuple(self._health[node.name].current for node in self._nodes)
 
+    async def require_fit(self, user: str) -> None:
+        """Return if sudo on some node lets us submit for this user."""
+        await self._choice.first_answer(lambda node: self._acts_as_root(node, user, "sbatch"))
+
     async def submit(self, submission: Submission) -> SlurmId:
-        """Submit once, through one node: the first that can look the user up."""
-        node, account = await self._first_answer(lambda node: self._account_on(node, submission.user))
-        if account is None:
-            raise Refused(f"the cluster knows no user {submission.user}")
-        commands.checked_account(account, self._settings.minimum_uid)
-        as_root = await self._acts_as_root(node, submission.user, "sbatch")
-        logs = f"{self._settings.home_prefix}/{submission.user}"
-        command = commands.submit(submission, account, self._settings.marks, logs, as_root=as_root)
+        """Submit once, through one node: the first that knows the user and may act as him."""
+        try:
+            node, command = await self._choice.first_answer(lambda node: self._sbatch_on(node, submission))
+        except Unreachable as error:
+            raise NodeUnfit(f"nothing was submitted: {error}") from error
         self._require()
-        return answers.submitted(await self._run(node, command))
+        try:
+            return answers.submitted(await self._run(node, command))
+        except NodeUnfit:
+            self._choice.set_back(node)
+            self._as_root.pop((node.name, submission.user, "sbatch"), None)
+            raise
 
     async def listing(self) -> QueueListing:
         """Return a complete listing of our jobs, from the first node that gives one."""
-        _, listing = await self._first_answer(self._listing_of)
+        _, listing = await self._choice.first_answer(self._listing_of)
         await self._look_again_at_the_failed()
         return listing
 
     async def cancel(self, row: QueueRow) -> None:
         """Cancel exactly this job; a second node may be asked, for cancelling twice is cancelling once."""
-        await self._first_answer(lambda node: self._cancel_on(node, row))
+        await self._choice.first_answer(lambda node: self._cancel_on(node, row))
 
     async def account(self, name: str) -> Account | None:
-        """Return the user's account; None when a node said that there is no such user."""
-        _, account = await self._first_answer(lambda node: self._account_on(node, name))
+        """Return the user's account; None only when every node says that there is no such user."""
+        try:
+            _, account = await self._choice.first_answer(lambda node: self._account_on(node, name))
+        except NodeUnfit:
+            return None
         return account
-
-    async def _first_answer(self, ask: Callable[[Runner], Awaitable[T]]) -> tuple[Runner, T]:
-        """Ask the last good node, then each other one; return who answered, and what."""
-        failures: list[str] = []
-        for node in sorted(self._nodes, key=lambda node: node is not self._last_good):
-            try:
-                answer = await ask(node)
-            except Retryable as error:
-                failures.append(f"{node.name}: {str(error).removeprefix(f'{node.name}: ')}")
-            else:
-                return node, answer
-        raise Unreachable("; ".join(failures))
 
     async def _look_again_at_the_failed(self) -> None:
         """Try nodes that failed a while ago, shortly: looks stay with the good one and would never find them well."""
@@ -139,8 +123,19 @@ class Slurm:
     async def _run(self, node: Runner, command: Command) -> Finished:
         return await node.run(command, timeout_s=self._settings.command_timeout_s)
 
-    async def _account_on(self, node: Runner, name: str) -> Account | None:
-        return answers.account(await self._run(node, commands.account(name)), name)
+    async def _account_on(self, node: Runner, name: str) -> Account:
+        account = answers.account(await self._run(node, commands.account(name)), name)
+        if account is None:
+            raise NodeUnfit(f"{node.name}: there is no user {name}")
+        return account
+
+    async def _sbatch_on(self, node: Runner, submission: Submission) -> Command:
+        """Return the command with which this node would submit; nothing is submitted yet."""
+        account = await self._account_on(node, submission.user)
+        commands.checked_account(account, self._settings.minimum_uid)
+        as_root = await self._acts_as_root(node, submission.user, "sbatch")
+        logs = f"{self._settings.home_prefix}/{submission.user}"
+        return commands.submit(submission, account, self._settings.marks, logs, as_root=as_root)
 
     async def _listing_of(self, node: Runner) -> QueueListing:
         nonce, asked = secrets.token_hex(8), self._now()
@@ -152,16 +147,23 @@ class Slurm:
             self._failed[node.name] = self._now()
             raise
         self._health[node.name].good()
-        self._last_good = node
+        self._choice.prefer(node)
         return listing
 
     async def _cancel_on(self, node: Runner, row: QueueRow) -> None:
         as_root = await self._acts_as_root(node, row.user, "scancel")
         self._require()
-        answers.cancelled(await self._run(node, commands.cancel(row, self._settings.marks, as_root=as_root)))
+        try:
+            answers.cancelled(await self._run(node, commands.cancel(row, self._settings.marks, as_root=as_root)))
+        except NodeUnfit:
+            self._as_root.pop((node.name, row.user, "scancel"), None)
+            raise
 
     async def _acts_as_root(self, node: Runner, user: str, program: str) -> bool:
-        """Return whether sudo lets us act as root only, not as the user; asked once per node, user and program."""
+        """Return whether sudo lets us act as root only, not as the user.
+
+        Asked once per node, user and program, and again after sudo has said no.
+        """
         known = (node.name, user, program)
         if known not in self._as_root:
             self._as_root[known] = await self._find_out(node, user, program)
@@ -172,4 +174,6 @@ class Slurm:
             finished = await self._run(node, commands.may_act_as(name, program))
             if finished.exit_status == 0:
                 return name == "root"
-        raise Refused(f"sudo on {node.name} permits {program} neither as {user} nor as root")
+            if finished.exit_status in STOPPED_BY_TIMEOUT:
+                raise Unreachable(f"{node.name}: sudo did not say in time what it permits")
+        raise NodeUnfit(f"{node.name}: sudo permits {program} neither as {user} nor as root")

@@ -8,7 +8,7 @@ from reconciler.actuators.slurm import commands
 from reconciler.actuators.slurm.marks import Marks
 from reconciler.actuators.slurm.nodelist import expand
 from reconciler.actuators.slurm.states import stage_of
-from reconciler.errors import Refused, UnexpectedOutput, Unreachable
+from reconciler.errors import NodeUnfit, Refused, UnexpectedOutput, Unreachable
 from reconciler.model.base import SlurmId
 from reconciler.model.queue import Account, QueueListing, QueueRow, Stage
 
@@ -20,10 +20,11 @@ NO_SUCH_USER = 2
 
 _PARSABLE = re.compile(r"(\d{1,10})(;[A-Za-z0-9_.-]+)?")
 _SUDO_SAYS_NO = re.compile(
-    r"^sudo: (a password is required|unknown user|sorry, you must)"
-    r"|is not allowed to (execute|run)|is not in the sudoers file",
+    r"^sudo: (a password is required|unknown user|sorry, you must|.*command not found)"
+    r"|is not allowed to (execute|run)|is not in the sudoers file|^timeout: failed to run command",
     re.MULTILINE,
 )
+"""sudo, or timeout(1) that finds no sudo: the program itself was never begun."""
 _SBATCH_SAYS_NO = re.compile(
     r"unrecognized option|invalid option|option requires an argument|error: Invalid .*(specification|argument|value)"
     r"|does not look like a batch script|Batch script is empty|Batch script contains DOS line breaks"
@@ -60,7 +61,8 @@ def submitted(finished: Finished) -> SlurmId:
     """Return the new job's id; sbatch prints ``id`` or ``id;cluster``, and a site's plugins may talk before it.
 
     Raises:
-        Refused: the job was certainly not submitted.
+        Refused: the job was certainly not submitted, and no node would.
+        NodeUnfit: this node certainly did not submit it.
         Unreachable: it may have been.
     """
     if finished.exit_status == 0:
@@ -73,7 +75,9 @@ def submitted(finished: Finished) -> SlurmId:
     reason = failed[-1].strip() if failed else ""
     if reason and _CONTROLLER_SAYS_NO.match(reason):
         raise Refused(f"Slurm refused the job: {reason}")
-    if not reason and (_SUDO_SAYS_NO.search(finished.stderr) or _SBATCH_SAYS_NO.search(finished.stderr)):
+    if not reason and _SUDO_SAYS_NO.search(finished.stderr):
+        raise NodeUnfit(f"the job could not be submitted: {finished.complaint}")
+    if not reason and _SBATCH_SAYS_NO.search(finished.stderr):
         raise Refused(f"the job could not be submitted: {finished.complaint}")
     raise Unreachable(f"sbatch failed, the job may be queued: {finished.complaint}")
 
@@ -82,13 +86,16 @@ def cancelled(finished: Finished) -> None:
     """Return if the job is cancelled or was gone already; scancel ends with 0 even when slurmctld said no.
 
     Raises:
-        Refused: Slurm or sudo said no.
+        Refused: Slurm said no.
+        NodeUnfit: this node's sudo did.
         Unreachable: anything else.
     """
     complaints = [line for line in finished.stderr.splitlines() if line.strip() and not _GONE.search(line)]
     if not complaints and (finished.exit_status == 0 or _GONE.search(finished.stderr)):
         return
-    if _SUDO_SAYS_NO.search(finished.stderr) or "Access/permission denied" in finished.stderr:
+    if _SUDO_SAYS_NO.search(finished.stderr):
+        raise NodeUnfit(f"the job could not be cancelled: {finished.complaint}")
+    if "Access/permission denied" in finished.stderr:
         raise Refused(f"the job could not be cancelled: {finished.complaint}")
     raise Unreachable(f"scancel failed: {finished.complaint}")
 

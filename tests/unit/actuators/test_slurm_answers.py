@@ -8,7 +8,7 @@ from reconciler.actuators.command import Finished
 from reconciler.actuators.slurm import answers, commands
 from reconciler.actuators.slurm.marks import Marks
 from reconciler.actuators.slurm.states import STAGES, stage_of
-from reconciler.errors import Refused, Retryable, UnexpectedOutput, Unreachable
+from reconciler.errors import NodeUnfit, Refused, Retryable, UnexpectedOutput, Unreachable
 from reconciler.model.base import JobId
 from reconciler.model.queue import Account, QueueListing, Stage
 
@@ -129,14 +129,30 @@ FAILED = "sbatch: error: Batch job submission failed: "
         "sbatch: error: Batch script is empty!",  # seen
         "sbatch: error: This does not look like a batch script.  The first",  # seen
         "sbatch: error: Batch script contains DOS line breaks (\\r\\n)",  # seen
-        "sudo: a password is required",
-        "sudo: unknown user nobody-here",
-        "Sorry, user bwvisurunner is not allowed to execute '/usr/bin/sbatch' as alice on cmd1.",
     ],
 )
 def test_a_plain_no_is_a_refusal(stderr: str) -> None:
     with pytest.raises(Refused):
         answers.submitted(Finished(1, "", stderr))
+
+
+@pytest.mark.invariant("I1")
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "sudo: a password is required",
+        "sudo: unknown user nobody-here",
+        "sudo: sbatch: command not found",
+        "Sorry, user bwvisurunner is not allowed to execute '/usr/bin/sbatch' as alice on cmd1.",
+        "timeout: failed to run command 'sudo': No such file or directory",
+    ],
+)
+def test_where_sbatch_was_never_begun_the_node_is_to_blame_and_not_the_job(stderr: str) -> None:
+    """Sudo's no ended the job for good, though another node would have taken it."""
+    with pytest.raises(NodeUnfit):
+        answers.submitted(Finished(1, "", stderr))
+    with pytest.raises(NodeUnfit):
+        answers.cancelled(Finished(1, "", stderr))
 
 
 @pytest.mark.invariant("I1")
@@ -181,7 +197,6 @@ def test_a_job_that_is_gone_counts_as_cancelled(finished: Finished) -> None:
     ("finished", "error"),
     [
         (Finished(0, "", "scancel: error: Kill job error on job id 4711: Access/permission denied"), Refused),
-        (Finished(1, "", "sudo: a password is required"), Refused),
         (Finished(0, "", "scancel: error: Kill job error on job id 4711: Socket timed out"), Unreachable),
         (Finished(1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"), Unreachable),
         (Finished(1, "", ""), Unreachable),

@@ -6,8 +6,10 @@ from structlog.testing import capture_logs
 from reconciler.controllers.doubt import Doubt
 
 
-def doubt() -> Doubt:
-    return Doubt("Slurm jobs", share=0.5, at_least=5, looks=3)
+def doubt(*looks_at: float) -> Doubt:
+    """Return one that looks at these times, by default every second."""
+    times = iter(looks_at or range(1000))
+    return Doubt("Slurm jobs", share=0.5, at_least=5, looks=3, apart_s=1.0, clock=lambda: next(times))
 
 
 @pytest.mark.invariant("I12")
@@ -31,6 +33,14 @@ def test_one_look_without_the_mass_starts_the_count_again() -> None:
     held = doubt()
 
     assert [held.holds(vanished, 10) for vanished in (8, 8, 0, 8, 8)] == [True, True, False, True, True]
+
+
+@pytest.mark.invariant("I12")
+def test_passes_within_one_moment_are_one_look() -> None:
+    """A burst of changed leases brought five passes in a tenth of a second, and a mass of rules was believed gone."""
+    held = doubt(0.0, 0.1, 0.2, 0.3, 1.0, 1.1, 2.0)
+
+    assert [held.holds(8, 10) for _ in range(7)] == [True, True, True, True, True, True, False]
 
 
 @pytest.mark.parametrize(("vanished", "present"), [(4, 4), (5, 10), (0, 0)])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reconciler.errors import Refused, UnexpectedOutput, Unreachable
+from reconciler.errors import NodeUnfit, Refused, UnexpectedOutput, Unreachable
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
 from reconciler.store.kv import Entry
@@ -58,6 +58,38 @@ async def test_a_job_that_slurm_refuses_is_finished_and_says_why(site: Site) -> 
     assert (finished.reason, finished.message) == ("Refused", "Slurm refused the job: invalid partition")
     await asyncio.sleep(300)
     assert len(site.slurm.submissions) == 1
+
+
+async def test_a_job_that_no_node_can_submit_waits_says_so_and_is_submitted_as_soon_as_one_can(site: Site) -> None:
+    """Sudo's no ended the job; and as an sbatch of unknown outcome it would be waited for, for a minute."""
+    for _ in range(8):
+        site.slurm.fail_next("require_fit", NodeUnfit("command-1: sudo permits sbatch neither as alice nor as root"))
+    await site.wish(JOB)
+    await site.until(lambda: reason(site, "Progressing"), "NodeUnfit", within_s=5)
+    assert site.slurm.submissions == []
+    await site.until_phase(JOB, Phase.SUBMITTED)
+    report = await site.report(JOB)
+    assert report is not None
+    assert report.slurm is not None
+    assert report.slurm.attempt == 1
+    assert await reason(site, "Progressing") is None
+
+
+@pytest.mark.parametrize(("refusals", "attempt"), [(1, 1), (2, 2)])
+async def test_after_a_nodes_no_to_sbatch_another_may_try_at_once_and_then_the_intent_is_waited_out(
+    site: Site, refusals: int, attempt: int
+) -> None:
+    """Each try writes the report, which brings the next: without the wait it would go round as fast as etcd can."""
+    for _ in range(refusals):
+        site.slurm.fail_next_submit(NodeUnfit("sudo: a password is required"))
+    await site.wish(JOB)
+    started = asyncio.get_running_loop().time()
+    await site.until_phase(JOB, Phase.SUBMITTED)
+    waited_s = asyncio.get_running_loop().time() - started
+    report = await site.report(JOB)
+    assert report is not None
+    assert report.slurm is not None
+    assert (report.slurm.attempt, len(site.slurm.submissions), waited_s > 60) == (attempt, refusals + 1, refusals > 1)
 
 
 @pytest.mark.parametrize(

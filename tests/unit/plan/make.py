@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
 from reconciler.model.base import JobId, SlurmId
-from reconciler.model.decision import Limits, Link, Seen
+from reconciler.model.decision import Limits, Link, Missing, Seen
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Mark, QueueListing, QueueRow, Stage
 from reconciler.model.report import Condition, Phase, Report, SlurmRecord
@@ -46,6 +46,11 @@ def report(
 ) -> Report:
     record = SlurmRecord(attempt=1, intended=intended, job_id=job_id)
     return Report(id=JOB, observed_generation=1, phase=phase, since=T0, slurm=record, conditions=conditions)
+
+
+def absent(listings: int, for_s: float = 60.0, *, intended: datetime = T0) -> Missing:
+    """Return what so many listings in a row, over so many seconds, say that lack a job."""
+    return Missing(intended, listings, first_s=0.0, last_s=for_s)
 
 
 def forward(ports: int = 1, slurm_job_id: int = 7) -> ForwardRequest:

@@ -1,7 +1,7 @@
 """From whatever lies around a few passes reach the wish, however passes are cut and answers are lost."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,8 @@ from reconciler.model.decision import (
     Limits,
     Link,
     Look,
+    Missing,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     Submit,
@@ -43,6 +45,7 @@ class Cluster:
     live: frozenset[int] = frozenset()
     jobs: list[QueueRow] = field(default_factory=list)
     forgotten: bool = False
+    missing: Missing | None = None
     most_running: int = 0
     second: int = 0
 
@@ -56,7 +59,18 @@ class Cluster:
     def see(self, *, deleted: bool) -> Seen:
         links = tuple(Link(x, x.port in self.live, healthy=True) for x in self.leases.values())
         listing = QueueListing(self.now, tuple(self.jobs))
-        return Seen(wish(deleted=deleted), self.report, self.forward, links, listing)
+        self.missing = self.still_missing()
+        return Seen(wish(deleted=deleted), self.report, self.forward, links, listing, self.missing)
+
+    def still_missing(self) -> Missing | None:
+        """Count the listings that should show an sbatch of unknown outcome and do not."""
+        record = self.report.slurm if self.report is not None else None
+        if record is None or record.attempt in {row.mark.attempt for row in self.jobs}:
+            return None
+        if self.now < record.intended + timedelta(seconds=QUICK.settle_s):
+            return None
+        before = self.missing if self.missing is not None and self.missing.intended == record.intended else None
+        return Missing(record.intended, before.listings + 1 if before is not None else 1, 0.0, 0.0)
 
     def act(self, action: Action, *, answered: bool) -> None:
         """Carry one action out; an answer that is lost leaves the effect and no record of it."""
@@ -76,6 +90,8 @@ class Cluster:
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case MoveLeases():
+                pass  # this world has one gateway
             case ChangeSources(leases, sources):
                 self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):

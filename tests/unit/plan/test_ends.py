@@ -2,11 +2,12 @@
 
 import pytest
 
-from reconciler.model.report import Condition, Phase, SlurmRecord
+from reconciler.model.decision import Seen
+from reconciler.model.report import Condition, Phase, Report, SlurmRecord
 from reconciler.model.wish import ExitReport
 from reconciler.plan.ends import end
 from reconciler.plan.slurm import SlurmView, Standing
-from tests.unit.plan.make import JOB, T0, report
+from tests.unit.plan.make import JOB, T0, report, wish
 
 
 def view(standing: Standing = Standing.ENDED, state: str = "FAILED", requeues: int = 0) -> SlurmView:
@@ -19,11 +20,15 @@ def told(exit_code: int, *log_tail: str, slurm_job_id: int = 7, restarts: int = 
     )
 
 
+def seen(exit_report: ExitReport | None, last: Report | None = None) -> Seen:
+    return Seen(wish(), last, exit_report=exit_report)
+
+
 LOST = view(Standing.LOST)
 
 
 @pytest.mark.parametrize(
-    ("seen", "exit_report", "reason", "said"),
+    ("slurm", "exit_report", "reason", "said"),
     [
         (view(), None, "Failed", "The job's script failed."),
         (view(), told(3), "Failed", "The job's script failed. Its script's exit code was 3."),
@@ -36,9 +41,9 @@ LOST = view(Standing.LOST)
     ],
 )
 def test_the_end_of_a_job_is_explained_by_what_it_told(
-    seen: SlurmView, exit_report: ExitReport | None, reason: str, said: str
+    slurm: SlurmView, exit_report: ExitReport | None, reason: str, said: str
 ) -> None:
-    claim = end(seen, None, exit_report)
+    claim = end(seen(exit_report), slurm)
 
     assert (claim.type, claim.status, claim.reason) == ("Finished", "True", reason)
     assert said in claim.message
@@ -47,17 +52,17 @@ def test_the_end_of_a_job_is_explained_by_what_it_told(
 @pytest.mark.parametrize("other", [told(3, slurm_job_id=6), told(3, restarts=0)])
 def test_what_another_run_told_explains_nothing(other: ExitReport) -> None:
     """A requeued job's first run ran its trap too, when it was killed for the requeue."""
-    assert end(view(requeues=1), None, other).message == "The job's script failed."
+    assert end(seen(other), view(requeues=1)).message == "The job's script failed."
 
 
 def test_what_was_once_said_of_an_end_stays() -> None:
     known = Condition(type="Finished", status="True", reason="Lost", message="as it was", since=T0)
     last = report(Phase.FINISHED, conditions=(known,))
 
-    assert end(view(), last, told(3)).message == "as it was"
+    assert end(seen(told(3), last), view()).message == "as it was"
 
 
 def test_the_message_stays_short_whatever_the_log_holds() -> None:
-    claim = end(view(), None, told(1, *["x" * 200] * 20))
+    claim = end(seen(told(1, *["x" * 200] * 20)), view())
 
     assert len(claim.message) < 600

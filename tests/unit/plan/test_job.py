@@ -1,11 +1,9 @@
 """The plan of a job, case by case."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from reconciler.model.base import SlurmId
 from reconciler.model.decision import (
     Cancel,
     Forget,
@@ -19,7 +17,7 @@ from reconciler.model.decision import (
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from reconciler.plan.job import plan
-from tests.unit.plan.make import LIMITS, T0, at, condition, forward, lease, link, listing, report, row, wish
+from tests.unit.plan.make import LIMITS, absent, at, condition, forward, lease, link, listing, report, row, wish
 
 
 def test_a_new_wish_has_its_intent_in_the_report_before_sbatch_runs() -> None:
@@ -45,21 +43,24 @@ def test_a_wish_is_not_submitted_before_the_first_listing() -> None:
 
 
 @pytest.mark.invariant("I1")
-def test_an_sbatch_of_unknown_outcome_is_not_repeated_before_a_listing_that_is_late_enough() -> None:
-    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s - 0.1)))
+@pytest.mark.parametrize("missing", [None, absent(2, 3600)])
+def test_an_sbatch_of_unknown_outcome_is_not_repeated_before_enough_late_listings_agree(
+    missing: Missing | None,
+) -> None:
+    """One late listing was believed once; and where a clock was set forward, any listing was late."""
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(3600)), missing=missing)
     decision = plan(seen, LIMITS, at(3600))
     assert (decision.reason, decision.actions) == ("SubmitOutcomeUnknown", ())
 
 
 @pytest.mark.invariant("I1")
-def test_a_clock_that_was_set_back_makes_no_earlier_listing_a_late_one() -> None:
-    """A listing of before the change was dated after the intent; with sbatch's answer lost there was a second job."""
-    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s + 50)))
-    assert plan(seen, LIMITS, at(1)).reason == "SubmitOutcomeUnknown"
+def test_what_was_counted_for_an_earlier_attempt_says_nothing_of_the_present_one() -> None:
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None, intended=at(70)), listing=listing(), missing=absent(3))
+    assert plan(seen, LIMITS, at(71)).reason == "SubmitOutcomeUnknown"
 
 
 def test_an_sbatch_that_left_no_job_is_repeated_under_the_next_attempt() -> None:
-    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(asked=at(LIMITS.settle_s)))
+    seen = Seen(wish(), report(Phase.PENDING, job_id=None), listing=listing(), missing=absent(3))
     assert plan(seen, LIMITS, at(60)).actions == (Submit(2),)
 
 
@@ -113,7 +114,7 @@ def test_a_slurm_job_older_than_its_wish_belonged_to_an_earlier_one_and_goes_bef
 
 @pytest.mark.invariant("I2")
 def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 1))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=absent(1))
     decision = plan(seen, LIMITS, at(60))
     assert (decision.report.phase, decision.actions) == (Phase.RUNNING, ())
     assert condition(seen, "Started") == ("Unknown", "NotSeen")
@@ -122,12 +123,12 @@ def test_a_job_missing_from_one_listing_keeps_its_phase() -> None:
 @pytest.mark.invariant("I2")
 @pytest.mark.parametrize(("listings", "after_s"), [(2, 3600), (100, 29)])
 def test_a_job_is_not_lost_before_enough_listings_and_enough_time(listings: int, after_s: float) -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, listings))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=absent(listings, after_s))
     assert plan(seen, LIMITS, at(after_s)).report.phase is Phase.RUNNING
 
 
 def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=Missing(SlurmId(7), T0, 3))
+    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(), missing=absent(3, 30))
     assert plan(seen, LIMITS, at(30)).report.phase is Phase.FINISHED
     assert condition(seen, "Finished") == ("True", "Lost")
 
@@ -135,7 +136,7 @@ def test_a_job_missing_for_long_from_many_listings_is_lost_and_finished() -> Non
 @pytest.mark.invariant("I2")
 def test_the_absence_of_an_earlier_job_is_not_held_against_the_next_one() -> None:
     """An id was used again within seconds: its new job was called lost before any listing could show it."""
-    earlier = Missing(SlurmId(6), T0 - timedelta(hours=1), 100)
+    earlier = absent(100, 3600, intended=at(-3600))
     assert plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).actions == ()
     assert (
         plan(Seen(wish(), report(Phase.SUBMITTED), listing=listing(), missing=earlier), LIMITS, at(3)).report.phase
@@ -221,32 +222,6 @@ def test_an_ending_job_gives_its_ports_back(stage: Stage) -> None:
     assert plan(seen, LIMITS, at(3)).actions == (ReleaseLeases((lease(),)),)
 
 
-@pytest.mark.parametrize(
-    ("state", "reason"),
-    [("COMPLETED", "Completed"), ("TIMEOUT", "TimeLimit"), ("OUT_OF_MEMORY", "OutOfMemory"), ("ODD_END", "Ended")],
-)
-def test_a_finished_job_says_why_it_ended(state: str, reason: str) -> None:
-    seen = Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED, state=state)))
-    assert condition(seen, "Finished") == ("True", reason)
-
-
-def finished(seen: Seen) -> Seen:
-    """Return what is seen after the pass that found the job's end."""
-    return Seen(seen.wish, plan(seen, LIMITS, at(3)).report, listing=listing())
-
-
-def test_a_finished_job_is_never_submitted_again_and_is_forgotten_in_the_end() -> None:
-    seen = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    assert plan(seen, LIMITS, at(3600)).actions == ()
-    assert plan(seen, LIMITS, at(3603)).actions == (Forget(),)
-
-
-def test_a_finished_job_that_an_operator_requeues_is_cancelled() -> None:
-    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    again = row(Stage.WAITING)
-    assert plan(Seen(over.wish, over.report, listing=listing(again)), LIMITS, at(9)).actions == (Cancel(again),)
-
-
 @pytest.mark.invariant("I5")
 def test_a_delete_closes_the_ports_before_it_cancels() -> None:
     running = row(Stage.ACTIVE)
@@ -297,13 +272,6 @@ def test_a_deleted_job_of_which_nothing_is_left_is_forgotten() -> None:
     links = (link(live=False, released=True),)
     seen = Seen(wish(deleted=True), report(Phase.COMPLETING), forward(), links, listing(row(Stage.ENDED)))
     assert plan(seen, LIMITS, at(3)).actions == (Forget(),)
-
-
-def test_a_finished_job_that_slurm_no_longer_lists_can_be_deleted_at_once() -> None:
-    """Its end was seen; that Slurm has purged it since is no reason to wait."""
-    over = finished(Seen(wish(), report(Phase.RUNNING), listing=listing(row(Stage.ENDED))))
-    seen = Seen(wish(deleted=True), over.report, listing=listing(asked=at(400)))
-    assert plan(seen, LIMITS, at(400)).actions == (Forget(),)
 
 
 def test_a_pass_that_sees_nothing_new_reports_nothing_new() -> None:
