@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, Labels, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -32,10 +32,12 @@ class JobChange(Value):
     paused: bool | None = None
     allow_from: AllowedSources | None = None
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
+    labels: Labels | None = None
+    """All of them; those that are not named go."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.paused is None and self.allow_from is None:
+        if not self.model_fields_set or all(value is None for _, value in self):
             allowed = ", ".join(field.alias or name for name, field in type(self).model_fields.items())
             raise PydanticCustomError("change", "nothing is to be changed", {"expected": f"at least one of {allowed}"})
         return self

@@ -18,6 +18,7 @@ from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.duties import Duties
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gateway_names import require_same_gateways
 from reconciler.controllers.gateway_reports import GatewayReports
 from reconciler.controllers.gateways import GatewayController
@@ -174,6 +175,7 @@ class Controller:
             scripts=scripts,
             ports=self._ports(sight),
             duties=self._duties(),
+            forcing=Forcing(self.world, self.store, config.gateways.quarantine_s, self.informer.reached, utc_now),
             queues=self.queues,
             reached=self.informer.reached,
             limits=_limits(config),

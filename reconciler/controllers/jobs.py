@@ -11,6 +11,7 @@ import structlog
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.controllers.duties import Duties
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Groups, Ports
 from reconciler.controllers.queues import CLUSTER, Queues
@@ -72,6 +73,7 @@ class JobController:
     scripts: Scripts
     ports: Ports
     duties: Duties
+    forcing: Forcing
     queues: Queues
     reached: Callable[[Revision], Awaitable[None]]
     """Waits until `world` shows everything up to a revision."""
@@ -84,6 +86,7 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
+        await self.forcing.clear(job, stored)
         seen = gather(self.world, self.sight, self.duties, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)

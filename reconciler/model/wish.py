@@ -18,10 +18,14 @@ from reconciler.model.base import (
 
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
 VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
+Variables = Annotated[dict[VariableName, VariableValue], Field(max_length=100)]
+TemplateName = Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 LogLine = Annotated[str, StringConstraints(max_length=200)]
+
+Labels = Annotated[dict[LabelText, LabelText], Field(max_length=32)]
 
 AllowedSources = Annotated[tuple[Network, ...], Field(max_length=64)]
 """Each is one more rule on the way of every packet to the job's ports."""
@@ -44,8 +48,8 @@ class JobSpec(Value):
     """What a job should be."""
 
     user: UserName
-    template: Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
-    variables: Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
+    template: TemplateName
+    variables: Annotated[Variables, Field(default_factory=dict)]
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
@@ -53,7 +57,7 @@ class JobSpec(Value):
     """Who may connect to the job's ports, changeable while it runs; empty: everyone."""
     paused: bool = False
     """While set, the controller looks at the job and changes nothing; a delete goes through all the same."""
-    labels: Annotated[dict[LabelText, LabelText], Field(default_factory=dict, max_length=32)]
+    labels: Annotated[Labels, Field(default_factory=dict)]
 
 
 class Force(Value):
@@ -72,6 +76,8 @@ class Wish(Value):
     generation: Annotated[int, Field(ge=1)] = 1
     """Counts changes of the wish; a report names the one it speaks of."""
     created: Moment
+    by: str | None = None
+    """The credential that made it; None in wishes from before this was kept."""
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
     force: Force | None = None

@@ -67,6 +67,11 @@ class Keys:
         return f"{self.gateway_wishes}{name}"
 
     @property
+    def turnstile(self) -> str:
+        """Which job the API let in last; written only where jobs are limited."""
+        return f"{self.prefix}/desired/admission"
+
+    @property
     def reports(self) -> str:
         """All reports on jobs."""
         return f"{self.prefix}/observed/jobs/"

@@ -51,6 +51,18 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert str(tmp_path / "none.json") in line
 
 
+@pytest.mark.parametrize("key", ["ca-file", "cert-file", "key-file"])
+def test_a_certificate_that_is_not_there_is_found_before_it_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """It was read only when etcd was called, so the check of a configuration passed and the start failed."""
+    files: list[Change] = [(("etcd", name), "secret") for name in ("ca-file", "cert-file", "key-file")]
+    arguments = installed(tmp_path, *files, (("etcd", key), "none.pem"))
+
+    assert main([*arguments, "--check-config"]) == EXIT_CONFIG
+    assert "none.pem: No such file" in capsys.readouterr().err
+
+
 @pytest.mark.invariant("I11")
 @pytest.mark.parametrize(("file", "mode"), [("secret", 0o644), ("key", 0o640)])
 def test_a_secret_that_others_may_read_is_refused(
