@@ -177,7 +177,14 @@ class _Stopped(Exception):
     """Everything under way has ended, or had its time."""
 
 
-async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach: Reach, stop: asyncio.Event) -> None:
+async def run(
+    config: Config,
+    server_secret: bytes,
+    store: KeyValueStore,
+    reach: Reach,
+    stop: asyncio.Event,
+    former_secret: bytes | None = None,
+) -> None:
     """Watch, wait for leadership, then make the cluster agree, until `stop` is set.
 
     A stop hands out no new work, waits for the passes under way, and resigns, so that a standby takes over at once.
@@ -208,7 +215,9 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                await require_identity(fenced, world.keys.identity, identity_of(server_secret, config.instance))
+                own = identity_of(server_secret, config.instance)
+                former = identity_of(former_secret, config.instance) if former_secret is not None else None
+                await require_identity(fenced, world.keys.identity, own, former)
                 require_same_gateways(config, world)
                 controller = Controller(
                     config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
