@@ -17,6 +17,7 @@ from reconciler.actuators.protocols import NodeHealth
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
@@ -147,6 +148,7 @@ class Controller:
             slurm=hands.slurm,
             scripts=scripts,
             ports=Ports(self.world, self.store, hands.gateways, _port_settings(config), utc_now),
+            forcing=Forcing(self.world, self.store, config.gateways.quarantine_s, self.informer.reached, utc_now),
             queues=self.queues,
             reached=self.informer.reached,
             limits=_limits(config),

@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Ports
 from reconciler.controllers.queues import CLUSTER, Queues
@@ -68,6 +69,7 @@ class JobController:
     slurm: BatchSystem
     scripts: Scripts
     ports: Ports
+    forcing: Forcing
     queues: Queues
     reached: Callable[[Revision], Awaitable[None]]
     """Waits until `world` shows everything up to a revision."""
@@ -80,6 +82,7 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
+        await self.forcing.clear(job, stored)
         seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)

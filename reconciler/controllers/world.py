@@ -28,6 +28,15 @@ class Stored(Generic[V]):
     mod_revision: Revision
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A value that cannot be read, and the revision at which it was written."""
+
+    key: str
+    error: Unreadable
+    mod_revision: Revision
+
+
 class Shelf(Generic[V]):
     """All values below one prefix, by the rest of their key. What cannot be read is parked under its name."""
 
@@ -36,7 +45,7 @@ class Shelf(Generic[V]):
         self._kind = kind
         self._name_of = name_of
         self._values: dict[str, Stored[V]] = {}
-        self._parked: dict[str, Unreadable] = {}
+        self._parked: dict[str, Parked] = {}
 
     @property
     def prefix(self) -> str:
@@ -49,7 +58,7 @@ class Shelf(Generic[V]):
         try:
             value = self._read(name, entry)
         except Unreadable as error:
-            self._parked[name] = error
+            self._parked[name] = Parked(entry.key, error, entry.mod_revision)
             log.error("key_parked", key=entry.key, message=str(error))
             return
         self._parked.pop(name, None)
@@ -75,8 +84,12 @@ class Shelf(Generic[V]):
             Unreadable: there is one, and it cannot be read.
         """
         if name in self._parked:
-            raise self._parked[name]
+            raise self._parked[name].error
         return self._values.get(name)
+
+    def parked(self, name: str) -> Parked | None:
+        """Return what is parked under this name, if anything is."""
+        return self._parked.get(name)
 
     def readable(self, name: str) -> V | None:
         """Return the last value that could be read of a key that is not gone; None when there is none."""
