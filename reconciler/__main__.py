@@ -13,7 +13,7 @@ import structlog
 from reconciler import app, logs
 from reconciler.actuators.hands import reaching
 from reconciler.actuators.slurm.marks import Marks
-from reconciler.config import Config, ServerSecret, load, read_server_secret, require_private
+from reconciler.config import Config, ServerSecret, load, read_authority, read_server_secret, require_private
 from reconciler.errors import ConfigError, ReconcilerError, Retryable, Terminal
 from reconciler.model.base import JobId
 from reconciler.store.configured import etcd_settings
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _secrets(config: Config, environment: Mapping[str, str]) -> ServerSecret:
     require_private(config.ssh.private_key_file, environment)
+    read_authority(config.api.keyhole_ca_file)
     return read_server_secret(config, environment)
 
 

@@ -15,7 +15,7 @@ import structlog
 from reconciler.actuators.hands import Hands
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.batchscript.library import Library
-from reconciler.config import Config
+from reconciler.config import Config, read_authority
 from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gateways import GatewayController
@@ -140,6 +140,7 @@ class Controller:
             server_secret=self.server_secret,
             instance=config.instance,
             keyhole_servers=tuple((str(server.ip), server.port) for server in config.keyholed_servers),
+            keyhole_authority=read_authority(config.api.keyhole_ca_file),
         )
         return JobController(
             world=self.world,

@@ -16,7 +16,7 @@
 from reconciler.config.doors import Api, TlsFiles
 from reconciler.config.loading import load, places
 from reconciler.config.model import CommandNode, Config, Debug, Endpoint, GatewayNode, PortRange
-from reconciler.config.secret_files import read_secret, require_private
+from reconciler.config.secret_files import read_authority, read_secret, require_private
 from reconciler.config.sections import Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
 from reconciler.config.server_secret import ServerSecret, read_server_secret
 from reconciler.errors import ConfigError
@@ -40,6 +40,7 @@ __all__ = [
     "TlsFiles",
     "load",
     "places",
+    "read_authority",
     "read_secret",
     "read_server_secret",
     "require_private",
