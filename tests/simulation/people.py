@@ -159,7 +159,7 @@ class Scripts:
 
     def _serve(self, runs: dict[str, FakeJob]) -> None:
         wanted = {
-            (str(lease.target_ip), lease.port): lease
+            (str(lease.target_ip), lease.internal_port): lease
             for lease in self.books.leases()
             if not lease.released and lease.run in runs and lease.job == _owner(runs[lease.run])
         }

@@ -64,7 +64,7 @@ def assigned(folder: str, name: str) -> set[str]:
 def reasons_of_passes() -> set[str]:
     """Return the first argument of every `Decision`, and every ``reason`` that is put in its place."""
     found = assigned("reconciler/plan/job.py", "reason")
-    for call in calls(["reconciler/plan/job.py"]):
+    for call in calls(["reconciler/plan/job.py", "reconciler/plan/placement.py"]):
         if isinstance(call.func, ast.Name) and call.func.id == "Decision":
             found |= texts(call.args[0])
         found |= {text for option in call.keywords if option.arg == "reason" for text in texts(option.value)}
