@@ -42,7 +42,7 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
 from reconciler.plan.ports import PortRange
 from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
-from reconciler.store.identity import identity_of, require_identity
+from reconciler.store.identity import identities, require_identity
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -208,12 +208,7 @@ class _Stopped(Exception):
 
 
 async def run(
-    config: Config,
-    server_secret: bytes,
-    store: KeyValueStore,
-    reach: Reach,
-    stop: asyncio.Event,
-    former_secret: bytes | None = None,
+    config: Config, secret: bytes, store: KeyValueStore, reach: Reach, stop: asyncio.Event, former: bytes | None = None
 ) -> None:
     """Watch, wait for leadership, then make the cluster agree, until `stop` is set.
 
@@ -245,13 +240,9 @@ async def run(
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                own = identity_of(server_secret, config.instance)
-                former = identity_of(former_secret, config.instance) if former_secret is not None else None
-                await require_identity(fenced, world.keys.identity, own, former)
+                await require_identity(fenced, world.keys.identity, *identities(config.instance, secret, former))
                 require_same_gateways(config, world)
-                controller = Controller(
-                    config, server_secret, fenced, queues, world, informer, hands, fence.create_revision
-                )
+                controller = Controller(config, secret, fenced, queues, world, informer, hands, fence.create_revision)
                 queues.resyncs.add(EVERYTHING)
                 for name, task in controller.tasks():
                     tasks.create_task(_for_ever(name, task), name=name)

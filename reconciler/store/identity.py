@@ -31,6 +31,11 @@ def identity_of(server_secret: bytes, instance: str) -> Identity:
     return Identity(instance=instance, fingerprint=digest[:16])
 
 
+def identities(instance: str, secret: bytes, former: bytes | None) -> tuple[Identity, Identity | None]:
+    """Return who we are, and who we were under the former secret, if one is still known."""
+    return identity_of(secret, instance), identity_of(former, instance) if former is not None else None
+
+
 async def require_identity(store: KeyValueStore, key: str, own: Identity, former: Identity | None = None) -> None:
     """Make sure that the prefix is ours, and claim it when it is nobody's, or ours under the former secret.
 
