@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from reconciler.actuators.hands import Hands
 from reconciler.batchscript.library import Library
-from reconciler.config import Config
+from reconciler.config import Config, read_authority
 from reconciler.controllers.doubt import Doubt, Tell
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.events import EventController
@@ -159,6 +159,7 @@ class Controller:
             server_secret=self.server_secret,
             instance=config.instance,
             keyhole_servers=tuple((str(server.ip), server.port) for server in config.keyholed_servers),
+            keyhole_authority=read_authority(config.api.keyhole_ca_file),
         )
         return JobController(
             world=self.world,
