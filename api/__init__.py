@@ -13,6 +13,8 @@
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
 ``middleware``  around every request: one line of log, problems, credentials
 ``auth``, ``passwords``, ``signing``           who asks
+``gateways``    what operators see and wish of gateways; ``gateway_commands`` the same on the command line
+``sources``     the site's policy on who may connect
 ``wishes``, ``users``, ``waiting``             what is asked of etcd
 ``client``, ``cli``                            the command line
 """

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from structlog.contextvars import bind_contextvars
 
-from api import findings, users, wishes
+from api import findings, sources, users, wishes
 from api.desk import Desk
 from api.problems import Finding, Problem
 from api.schemas import JobRequest
@@ -22,6 +22,7 @@ def checked(desk: Desk, raw: bytes, members: Mapping[str, object]) -> JobRequest
     """
     asked, wrong = findings.validate(JobRequest, raw)
     wrong += findings.of_template(desk.library, members)
+    wrong += sources.missing(desk.config.policy, members.get("allow-from"))
     if members.get("user") == "root":
         wrong += (users.forbidden("root"),)
     if asked is None or wrong:

@@ -1,6 +1,6 @@
 """Ask the keyhole for ports from inside a job; travels in the batch script and runs on any python3 from 3.6 up.
 
-Standard input: one line of JSON (job, token, servers, ports, patience_s). Standard output: lines of shell for the batch
+Standard input: one line of JSON (see `Call`). Standard output: lines of shell for the batch
 script to evaluate. Standard error: one sentence per thing that went wrong. Standard library only, no syntax after 3.6.
 """
 
@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import ssl
 import sys
 import time
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ class Call(NamedTuple):
     servers: "list[str]"
     ports: int
     patience_s: float
+    authority: str = ""
+    """The certificate of who signed the servers' certificates; empty where they speak plain HTTP."""
 
 
 class Refusal(Exception):
@@ -88,10 +91,18 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
+def connect(server: str, authority: str) -> "http.client.HTTPConnection":
+    """Return a connection, made with its first request; with an authority only to a server that it signed for."""
+    if not authority:
+        return http.client.HTTPConnection(server, timeout=REQUEST_TIMEOUT_S)
+    context = ssl.create_default_context(cadata=authority)
+    return http.client.HTTPSConnection(server, timeout=REQUEST_TIMEOUT_S, context=context)
+
+
 def ask(server: str, call: Call, body: bytes) -> "tuple[int, str]":
     """Send one signed request and return the status and the text of its answer; straight, through no proxy."""
     path = f"/keyhole/v1/jobs/{call.job}/forwards"
-    connection = http.client.HTTPConnection(server, timeout=REQUEST_TIMEOUT_S)
+    connection = connect(server, call.authority)
     try:
         connection.request("POST", path, body, sign(call.token, path, body))
         answer = connection.getresponse()

@@ -43,6 +43,8 @@ class GatewayNode(Section):
     """Where its sshd listens; never in `keyholed-port-range`, whose ports are forwarded to jobs."""
     name: Label = _GIVEN_BY_ORDER
     """Its name in keys, logs and the API; by default `gateway-1`, `gateway-2`, … in the order of the file."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """How much of the load it takes: one of weight 2 gets twice as many ports as one of weight 1."""
 
 
 class CommandNode(Section):
@@ -132,6 +134,8 @@ class Config(Section):
     """Tells this installation's Slurm jobs and rules from another's on the same cluster."""
     server_secret_file: Annotated[Path, Credential("server-secret")] = Path("/etc/bwvisu/server-secret")
     """At least 32 random characters; job tokens and marks are made with it. API and controller share it."""
+    previous_server_secret_file: Annotated[Path | None, Credential("previous-server-secret")] = None
+    """The secret before the last change: tokens and marks of jobs that were started under it still count."""
     templates_directory: Path = Path("/etc/bwvisu/templates")
     """The batch script templates that the portal may name."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

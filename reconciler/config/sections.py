@@ -58,8 +58,12 @@ class Gateways(Section):
     """Between two rounds otherwise."""
     probe_timeout_s: Annotated[int, Field(ge=1, le=30)] = 2
     """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
+    probe_failures: Annotated[int, Field(ge=1, le=100)] = 3
+    """An application that answered is called unhealthy after this many probes in a row without an answer."""
     quarantine_s: Seconds = 60.0
     """A released port is not leased again for this long."""
+    failover_after_s: Annotated[float, Field(ge=0, le=86400)] | None = 120.0
+    """Sessions move to another gateway when theirs has been of no use for this long; 0 or null: never."""
 
 
 class Etcd(Section):
@@ -111,6 +115,8 @@ class Reconciler(Section):
     """So many looks in a row must show the same before it is believed."""
     stop_timeout_s: Seconds = 20.0
     """A stop waits this long for passes that are under way, so that no sbatch is cut in the middle."""
+    event_ttl_s: Annotated[float, Field(ge=60, le=31 * 86400)] = 86400.0
+    """An event, what happened to a job or a gateway and why, is kept this long."""
     leader_ttl_s: Annotated[int, Field(ge=2, le=60)] = 5
     """A leader that stops renewing is deposed after this many seconds."""
 
@@ -127,6 +133,8 @@ class Policy(Section):
     jobs that ask for it are."""
     warn_before_end_minutes: Annotated[float, Field(ge=0, le=31 * 1440)] = 10.0
     """The end of a session is announced in its report this long before; of an idle one not before half its time."""
+    require_allow_from: bool = False
+    """Whether a job must name the networks that may connect to it (`allow-from`)."""
     jobs_per_user: JobsLimit | None = None
     """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
     jobs_per_credential: JobsLimit | None = None

@@ -31,6 +31,8 @@ class Sight:
     """Ways that a change may have opened, under way or without an answer; the next read-back tells."""
     counts: dict[tuple[GatewayName, Route], Count] = field(default_factory=dict)
     """What has passed through each way."""
+    occupied: dict[GatewayName, frozenset[int]] = field(default_factory=dict)
+    """Ports of ours on which something of the gateway's own listens, as found when ports were chosen."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)
 
     def link(self, lease: Lease) -> Link:

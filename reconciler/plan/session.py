@@ -68,7 +68,7 @@ def _time_limited(decision: Decision, seen: Seen, row: QueueRow, now: datetime) 
         return decision
     said = (c for c in decision.report.conditions if c.type == ENDING)
     decision = replace(decision, report=_saying(decision.report, *said, claim))
-    if is_due(claim, now):
+    if is_due(seen, claim, now):
         decision = replace(decision, actions=(*decision.actions, SetTimeLimit(row, minutes)))
     return _sooner(decision, CHANGE_AGAIN_S) if claim.reason == CHANGING else decision
 

@@ -30,10 +30,10 @@ def time_limit(seen: Seen, row: QueueRow, now: datetime) -> Condition | None:
     return _aged(last, "NotAllowed", message, now)
 
 
-def is_due(claim: Condition, now: datetime) -> bool:
+def is_due(seen: Seen, claim: Condition, now: datetime) -> bool:
     """Whether the change is to be tried in this pass: at first, and not again before a listing can have shown it."""
     waited_s = (now - claim.since).total_seconds()
-    return claim.reason == CHANGING and (waited_s == 0 or waited_s >= CHANGE_AGAIN_S)
+    return claim.reason == CHANGING and (claim != _last(seen) or waited_s >= CHANGE_AGAIN_S)
 
 
 def _last(seen: Seen) -> Condition | None:

@@ -63,6 +63,15 @@ class Keys:
         return f"{self.prefix}/desired/admission"
 
     @property
+    def gateway_wishes(self) -> str:
+        """All that operators wish of gateways."""
+        return f"{self.prefix}/desired/gateways/"
+
+    def gateway_wish(self, name: GatewayName) -> str:
+        """Name what operators wish of one gateway."""
+        return f"{self.gateway_wishes}{name}"
+
+    @property
     def reports(self) -> str:
         """All reports on jobs."""
         return f"{self.prefix}/observed/jobs/"
@@ -106,6 +115,15 @@ class Keys:
     def lease(self, gateway: GatewayName, port: int) -> str:
         """Name the lease of one port; zero-padded, so that keys sort as ports do."""
         return f"{self.leases}{gateway}/{port:05d}"
+
+    @property
+    def events(self) -> str:
+        """All events."""
+        return f"{self.prefix}/events/"
+
+    def events_of(self, subject: str) -> str:
+        """All events of one subject; see `reconciler.model.event.Event.subject`."""
+        return f"{self.events}{subject}/"
 
     @property
     def identity(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
-from reconciler.errors import Superseded, Terminal, Unreachable
+from reconciler.errors import HostUnknown, Superseded, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 
@@ -34,6 +34,8 @@ class FakeGateway:
     """Of the last leader that changed something."""
     probes: int = 0
     """Calls of `probe` and `listening`."""
+    targets_probed: int = 0
+    """By `probe`; each costs the gateway a process."""
     _standing: set[Route] = field(default_factory=set)
     _packets: Counter[Route] = field(default_factory=Counter)
     _confirmed: frozenset[Route] | None = None
@@ -56,6 +58,11 @@ class FakeGateway:
     def backend(self) -> Backend | None:
         """Its kind of iptables."""
         return "nft"
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right."""
+        return ()
 
     async def read(self) -> frozenset[Route]:
         """Return the routes in force."""
@@ -86,6 +93,7 @@ class FakeGateway:
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return which targets listen."""
         self.probes += 1
+        self.targets_probed += len(targets)
         self._answer()
         return {target: target in self._listening for target in targets}
 
@@ -93,7 +101,7 @@ class FakeGateway:
         """Return a host's address."""
         self._answer()
         if host not in self.hosts and not host.replace(".", "").isdecimal():
-            raise Terminal(f"the gateway knows no host {host}")
+            raise HostUnknown(f"the gateway knows no host {host}")
         return self.hosts.get(host, host)
 
     async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:

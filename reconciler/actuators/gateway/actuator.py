@@ -8,12 +8,12 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.command import Command, Finished
-from reconciler.actuators.gateway import scripts
+from reconciler.actuators.gateway import ephemeral, scripts
 from reconciler.actuators.gateway.batches import Change
+from reconciler.actuators.gateway.comparison import Comparison
 from reconciler.actuators.gateway.fence import require_no_later
-from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
-from reconciler.actuators.gateway.table import Seen, seen
+from reconciler.actuators.gateway.table import Seen
 from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.config import Config, GatewayNode
@@ -87,7 +87,9 @@ class Gateway:
         self._backend: Backend | None = None
         self._restores: bool | None = None
         self._estranged = ""
+        self._complaints: tuple[str, ...] = ()
         self._confirmed: frozenset[Route] | None = None
+        self._comparison = Comparison(settings.rules)
 
     @property
     def name(self) -> GatewayName:
@@ -104,28 +106,35 @@ class Gateway:
         """Its kind of iptables, as first seen; None before."""
         return self._backend
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
+        return self._complaints
+
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force."""
-        return in_force(await self._look(), self._settings.rules)
+        return await self._comparison.in_force(await self._look())
 
     async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
         """Make these the only routes, and confirm it by reading back."""
         rules = self._settings.rules
         seen = await self._look()
         require_no_later(seen, rules, epoch)
-        steps = left = plan(seen, routes, rules)
+        steps = left = planned = await self._comparison.steps(seen, routes)
         complaint, taken = "", 0
-        for way in (plan, rewrite):  # a delta first; where that fails and it can be done at one stroke, everything anew
-            if not left or (way is rewrite and not await self._may_restore()):
+        for anew in (False, True):  # a delta first; where that fails and it can be done at one stroke, everything anew
+            if not left or (anew and not await self._may_restore()):
                 break
-            change = Change(seen, way(seen, routes, rules), rules, epoch)
+            planned = await self._comparison.rewrite(seen, routes) if anew else planned
+            change = Change(seen, planned, rules, epoch)
             complaint = await self._carry_out(change)
             taken += len(change.all_steps)
             seen = await self._look()
-            left = plan(seen, routes, rules)
+            left = await self._comparison.steps(seen, routes)
         if left:
             raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
-        repaired = repairs(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
+        known = self._confirmed  # before the first confirmation nobody can tell what somebody else did
+        repaired = await self._comparison.damage(steps, known, routes) if steps and known is not None else ()
         self._confirmed = routes
         return Applied(routes=routes, repaired=repaired, commands=taken, packets=seen.packets)
 
@@ -149,11 +158,21 @@ class Gateway:
         return {port: tuple(_places(answers, port, own, ips)) for port in ports}
 
     async def _look(self) -> Seen:
-        backend, filter_rules, nat_rules = scripts.tables(await self._run(scripts.read()))
-        self._backend = self._backend or backend
+        finished = await self._run(scripts.read("" if self._backend is not None else ephemeral.SCRIPT))
+        backend, filter_rules, nat_rules = scripts.tables(finished)
+        if self._backend is None:
+            self._meet(backend, finished.stdout)
         if backend != self._backend:
             raise self._estrange(backend)
-        return seen(filter_rules, nat_rules, self._settings.rules)
+        return await self._comparison.seen(filter_rules, nat_rules)
+
+    def _meet(self, backend: Backend, said: str) -> None:
+        """Note what is found at first contact only."""
+        self._backend = backend
+        rules = self._settings.rules
+        if overlap := ephemeral.complaint(said, rules.port_min, rules.port_max):
+            log.warning("gateway_ports_overlap", gateway=self._name, message=overlap)
+            self._complaints = (overlap,)
 
     def _estrange(self, backend: Backend) -> Retryable:
         """Leave the gateway alone from now on: rules in the tables of before may still be in force beside these."""

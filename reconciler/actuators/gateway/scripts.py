@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.protocols import Backend, Target
-from reconciler.errors import Terminal, UnexpectedOutput, Unreachable
+from reconciler.errors import HostUnknown, Terminal, UnexpectedOutput, Unreachable
 
 LOCK_WAIT_S = 5
 """How long iptables waits for others that change rules (its ``-w``)."""
@@ -27,13 +27,15 @@ RESTORE = f"sudo -n iptables-restore --noflush -w {LOCK_WAIT_S}"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
-def read() -> Command:
+def read(first: str = "") -> Command:
     """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own.
 
-    The filter table comes with its counters (``-v``): they tell which routes are used.
+    The filter table comes with its counters (``-v``): they tell which routes are used. `first` is a script that runs
+    before, in the same call; what it prints is of no concern to `tables`.
     """
     looks = (("--version", "version"), ("-t filter -S -v", "filter"), ("-t nat -S", "nat"))
-    return Command(SHELL, stdin="".join(f"{IPTABLES} {look} </dev/null; echo end {name} $?\n" for look, name in looks))
+    lines = (f"{IPTABLES} {look} </dev/null; echo end {name} $?\n" for look, name in looks)
+    return Command(SHELL, stdin="".join((first, *lines)))
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:
@@ -108,11 +110,11 @@ def resolved(finished: Finished, host: str) -> str:
     """Return the first address that getent prints.
 
     Raises:
-        Terminal: no such host.
+        HostUnknown: no such host.
         Unreachable: it could not tell.
     """
     if finished.exit_status == NO_SUCH_HOST:
-        raise Terminal(f"the gateway knows no host {host}")
+        raise HostUnknown(f"the gateway knows no host {host}")
     found = re.match(r"(\d{1,3}(?:\.\d{1,3}){3})\s", finished.stdout)
     if finished.exit_status != 0 or found is None:
         raise Unreachable(f"the gateway cannot look up {host}: {finished.complaint}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.app import require_same_gateways
+from reconciler.controllers.gateway_names import require_same_gateways
 from reconciler.controllers.world import World
 from reconciler.errors import ConfigError
 from reconciler.model.base import JobId
@@ -45,6 +45,15 @@ async def test_another_secret_or_instance_is_refused_by_name_and_the_secret_is_n
     with pytest.raises(ConfigError, match="server-secret-file or instance") as refused:
         await require_identity(store, KEY, identity_of(secret, instance))
     assert secret.decode() not in str(refused.value)
+
+
+async def test_the_prefix_is_ours_under_the_former_secret_and_from_then_on_under_the_new_one() -> None:
+    store, former, own = MemoryStore(), identity_of(OTHER, "main"), identity_of(SECRET, "main")
+    await require_identity(store, KEY, former)
+    await require_identity(store, KEY, own, former)
+    await require_identity(store, KEY, own)
+    with pytest.raises(ConfigError):
+        await require_identity(store, KEY, former)
 
 
 @pytest.mark.invariant("I8")

@@ -17,7 +17,7 @@ from tests.unit.controllers.site import Site, make_site, now
 pytestmark = pytest.mark.looptime
 
 JOB = JobId("k3f9x2")
-IDLE_S = 1800.0
+IDLE_S = 600.0
 
 
 async def started(folder: Path, *policy: tuple[str, float]) -> Site:

@@ -18,6 +18,7 @@ from reconciler.model.decision import (
     Link,
     Look,
     Missing,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     SetTimeLimit,
@@ -84,17 +85,14 @@ class Cluster:
                 if answered and self.report is not None and self.report.slurm is not None:
                     record = self.report.slurm.model_copy(update={"job_id": slurm_id})
                     self.report = self.report.model_copy(update={"slurm": record})
-            case Look():
-                pass  # every listing of this world is fresh
+            case Look() | SetTimeLimit():
+                pass  # every listing of this world is fresh, and nobody wishes for a time limit
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
-            case SetTimeLimit(row, minutes):
-                self.jobs = [
-                    replace(job, time_limit_minutes=minutes) if job.slurm_id == row.slurm_id else job
-                    for job in self.jobs
-                ]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case MoveLeases():
+                pass  # this world has one gateway
             case ChangeSources(leases, sources):
                 self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):
