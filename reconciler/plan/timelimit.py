@@ -12,6 +12,9 @@ TIME_LIMIT = "TimeLimit"
 CHANGING = "Changing"
 """Its reason while the change is on its way."""
 
+NOT_ALLOWED = "NotAllowed"
+"""Its reason where nobody lets us change it."""
+
 CHANGE_AGAIN_S = 10.0
 """A change that shows no effect is repeated this late (seconds)."""
 
@@ -27,7 +30,7 @@ def time_limit(seen: Seen, row: QueueRow, now: datetime) -> Condition | None:
     if seen.sets_time_limits:
         return _aged(last, CHANGING, f"Slurm's time limit is to become {wished} minutes.", now)
     message = f"A time limit of {wished} minutes is wished; no command node lets us change the one that Slurm has."
-    return _aged(last, "NotAllowed", message, now)
+    return _aged(last, NOT_ALLOWED, message, now)
 
 
 def is_due(seen: Seen, claim: Condition, now: datetime) -> bool:
