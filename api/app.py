@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from api import credentials, routes, tls
+from api import credentials, mirror, routes, tls
 from api.audit import audit
 from api.auth import Doorkeeper
 from api.connections import BACKLOG, CONNECTIONS, Caps, Connections, ListeningSocket
@@ -53,6 +53,7 @@ def portal(desk: Desk, known: Credentials) -> web.Application:
     app = _application(desk, routes.PORTAL, caps, know_caller)
     app[DOORKEEPER] = Doorkeeper(known)
     app[RATES] = Rates(api.requests_per_s, api.requests_burst, _seconds)
+    mirror.hang(app)
     return app
 
 

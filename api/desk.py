@@ -1,5 +1,6 @@
 """What every answer needs: the store, the templates, the settings and the clock."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,7 @@ from aiohttp import web
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.store.keys import Keys
-from reconciler.store.kv import KeyValueStore
+from reconciler.store.kv import KeyValueHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,11 @@ class Desk:
     """Stateless but for what it points to, so that any number of processes may serve side by side."""
 
     config: Config
-    store: KeyValueStore
+    store: KeyValueHistory
     server_secret: bytes = field(repr=False)
     now: Callable[[], datetime]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """One at a time of this process is counted where jobs are limited; others are kept off by the transaction."""
 
     @property
     def keys(self) -> Keys:

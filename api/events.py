@@ -29,7 +29,7 @@ async def of_job(request: web.Request) -> web.Response:
 
 async def of_gateway(request: web.Request) -> web.Response:
     """``GET /v1/gateways/<name>/events``: repairs, and since when it did not answer."""
-    desk, name = request.app[DESK], request.match_info["gateway"]
+    desk, name = request.app[DESK], request.match_info["name"]
     if name not in {gateway.name for gateway in desk.config.gateway_nodes}:
         raise Problem("gateway-unknown", "There is no such gateway.")
     return web.json_response(await _events(desk, gateway_subject(name)))

@@ -77,7 +77,7 @@ async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) ->
     if known.slurm_job_id == told.slurm_job_id:
         follows = told.restarts > known.restarts
     else:
-        report = await wishes.report_if_readable(desk, JobId(told.job))
+        report = (await wishes.reported_if_readable(desk, JobId(told.job))).report
         follows = report is not None and report.slurm is not None and report.slurm.job_id == told.slurm_job_id
     if not follows:
         raise Problem("request-changed", "This run of the job told another end before, or a later one has.")

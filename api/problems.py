@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 KINDS: Mapping[str, tuple[int, str]] = {
     "json-malformed": (400, "The body is not the JSON it should be"),
+    "header-wrong": (400, "A header of the request is wrong"),
     "query-wrong": (400, "A parameter of the address is wrong"),
     "credentials-wrong": (401, "Credentials are missing or wrong"),
     "jobs-too-many": (403, "The limit of concurrent jobs is reached"),
@@ -15,14 +16,19 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "role-lacking": (403, "This credential may not do that"),
     "user-forbidden": (403, "This user may not run jobs"),
     "job-unknown": (404, "There is no such job"),
+    "template-absent": (404, "There is no such template here"),
+    "user-absent": (404, "The cluster has no such user"),
     "gateway-unknown": (404, "There is no such gateway"),
     "route-unknown": (404, "There is nothing at this address"),
     "method-wrong": (405, "This address does not know the method"),
     "body-slow": (408, "The body did not arrive in time"),
     "id-taken": (409, "Another job has this id"),
     "request-changed": (409, "This job said something else before"),
+    "list-expired": (410, "The list that is to be continued is too old"),
+    "wish-changed": (412, "The wish was changed meanwhile"),
     "body-large": (413, "The body is too large"),
     "content-wrong": (415, "The body is not said to be JSON"),
+    "expectation-failed": (417, "The request expects what this service does not do"),
     "field-missing": (422, "A field is missing"),
     "field-unknown": (422, "A field is not known"),
     "fields-wrong": (422, "Several fields are wrong"),
@@ -45,6 +51,9 @@ KINDS: Mapping[str, tuple[int, str]] = {
 }
 """Kind (the last part of ``type``), status and title of everything the API may refuse."""
 
+ORIGINAL_PREFIXES = ("/jobs", "/cluster/")
+"""Addresses of the original interface: all its bodies are said to be plain JSON, problems too."""
+
 RETRY_AFTER_S = 5
 """What a client is told to wait when waiting helps."""
 
@@ -60,6 +69,10 @@ class Finding:
     found: str | None = None
     """What was there, shortened; None where it was nothing or might be a secret."""
     allowed: str | None = None
+
+    def at(self, field: str) -> "Finding":
+        """Return the same finding for a field of another name."""
+        return replace(self, field=field)
 
     def as_json(self) -> dict[str, str]:
         """Return the members of a problem that it stands for."""
@@ -105,6 +118,6 @@ def response(problem: Problem, instance: str, request_id: str) -> web.Response:
     return web.Response(
         status=status,
         text=json.dumps(members, indent=1),
-        content_type="application/problem+json",
+        content_type="application/json" if instance.startswith(ORIGINAL_PREFIXES) else "application/problem+json",
         headers={**waiting, **problem.headers},
     )

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, Labels, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -32,10 +32,12 @@ class JobChange(Value):
     paused: bool | None = None
     allow_from: AllowedSources | None = None
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
+    labels: Labels | None = None
+    """All of them; those that are not named go."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.paused is None and self.allow_from is None:
+        if not self.model_fields_set or all(value is None for _, value in self):
             allowed = ", ".join(field.alias or name for name, field in type(self).model_fields.items())
             raise PydanticCustomError("change", "nothing is to be changed", {"expected": f"at least one of {allowed}"})
         return self
@@ -50,6 +52,17 @@ class PortsRequest(Value):
     slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
     restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
     """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
+    node_rank: Annotated[int, Field(ge=0)] = 0
+    """Which of the nodes the ports lead to, from 0."""
+
+    @field_validator("node_rank")
+    @classmethod
+    def _is_of_the_job(cls, rank: int, said: ValidationInfo) -> int:
+        nodes = said.data.get("nodes", (None,) * (rank + 1))
+        if rank >= len(nodes):
+            allowed = {"expected": f"0 to {len(nodes) - 1}"}
+            raise PydanticCustomError("rank", "the job has no node of this rank", allowed)
+        return rank
 
 
 def job(wish: Wish, report: Report | None) -> JsonObject:

@@ -1,6 +1,7 @@
 """Does this user exist on the cluster? The API asks in etcd, the controller looks and answers."""
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from api.desk import Desk
 from api.problems import Finding, Problem
 from api.waiting import wait_for
 from reconciler.errors import Conflict, Unreadable
-from reconciler.model.base import Value
+from reconciler.model.base import USER_PATTERN, Value
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.model.wish import UserQuestion
 from reconciler.store.codec import decode, encode
@@ -43,6 +44,18 @@ async def require_user(desk: Desk, user: str) -> None:
 def forbidden(user: str) -> Finding:
     """Return the finding for root and other users of the system."""
     return Finding("user-forbidden", "/user", f"Jobs may not run as {user}, a user of the system.", found=user)
+
+
+async def exists(desk: Desk, user: str) -> bool:
+    """Tell whether the cluster knows the user; what cannot be a name is nobody's.
+
+    Raises:
+        Problem: nobody can tell now.
+    """
+    if not re.fullmatch(USER_PATTERN, user):
+        return False
+    await require_cluster(desk)
+    return (await _answer(desk, user)).uid is not None
 
 
 async def require_cluster(desk: Desk) -> None:

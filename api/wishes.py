@@ -1,19 +1,20 @@
 """Writes and reads wishes: each write is one transaction that holds only if nobody wrote in between."""
 
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import NamedTuple
 
+from api import admission
 from api.desk import Desk
 from api.problems import Problem
 from api.schemas import JobChange, JobRequest
-from reconciler.errors import Conflict, Unreadable
+from reconciler.errors import Conflict, Unreachable, Unreadable
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
-from reconciler.model.wish import Force, Wish
+from reconciler.model.wish import Force, JobSpec, Wish
 from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put, Revision, Unchanged
+from reconciler.store.kv import Put, Revision, Unchanged
 
 ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """32 letters and digits that are not mistaken for each other; 12 of them are 60 bits."""
@@ -22,12 +23,21 @@ ATTEMPTS = 5
 """Somebody wrote first, this often in a row: then it is not our turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Everything:
-    """All jobs, and the keys among them that cannot be read, each with why."""
+class Kept(NamedTuple):
+    """A wish as it stands in etcd, and since when."""
 
-    jobs: tuple[tuple[Wish, Report | None], ...]
-    unreadable: Mapping[str, str]
+    wish: Wish
+    revision: Revision
+
+
+class Reported(NamedTuple):
+    """What the controller says of a job, and since when; None and 0 before its first report."""
+
+    report: Report | None
+    revision: Revision
+
+
+NOT_REPORTED = Reported(None, Revision(0))
 
 
 def new_id() -> JobId:
@@ -35,7 +45,7 @@ def new_id() -> JobId:
     return JobId("".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)))
 
 
-async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
+async def taken(desk: Desk, asked: JobRequest) -> Kept | None:
     """Return the wish that this request already made, or None if its id is free.
 
     Raises:
@@ -47,45 +57,71 @@ async def taken(desk: Desk, asked: JobRequest) -> Wish | None:
     if entry is None:
         return None
     wish = decode(Wish, entry)
-    as_asked = wish.spec.model_copy(update={"paused": asked.spec.paused})  # a pause since then is no other wish
-    if as_asked != asked.spec or wish.deleted is not None:
+    if wish.deleted is not None or _as_first_wished(wish, asked) != asked.spec:
         raise Problem("id-taken", f"The id {asked.id} belongs to another job, or to one that was deleted.")
-    return wish
+    return Kept(wish, entry.mod_revision)
 
 
-async def create(desk: Desk, asked: JobRequest) -> tuple[Wish, bool]:
+def _as_first_wished(wish: Wish, asked: JobRequest) -> JobSpec:
+    """Return the spec with what was changed since as it is asked for: a change makes no other wish of it."""
+    changeable = JobChange.model_fields if wish.generation > 1 else {}
+    return wish.spec.model_copy(update={name: getattr(asked, name) for name in changeable})
+
+
+async def create(desk: Desk, asked: JobRequest, by: str) -> tuple[Kept, bool]:
     """Write a new wish and return it with True, or with False the one that the same request made meanwhile."""
     for _ in range(ATTEMPTS):
         job = JobId(asked.id) if asked.id is not None else new_id()
-        wish = Wish(id=job, created=desk.now(), spec=asked.spec)
-        key = desk.keys.wish(job)
+        wish = Wish(id=job, created=desk.now(), by=by, spec=asked.spec)
         try:
-            await desk.store.commit([Unchanged(key, Revision(0))], [Put(key, encode(wish))])
+            revision = await admission.admit(desk, wish)
         except Conflict:
             if (made := await taken(desk, asked)) is not None:
                 return made, False
             continue
-        return wish, True
+        except Unreachable as error:
+            raise _ambiguous(job) from error
+        return Kept(wish, revision), True
     raise busy()
 
 
-async def change(desk: Desk, job: JobId, amend: Callable[[Wish], Wish]) -> Wish:
+def _ambiguous(job: JobId) -> Problem:
+    """Return the problem of a transaction whose answer was lost, with what the portal can do about it."""
+    return Problem(
+        "store-unreachable",
+        f"etcd does not answer: job {job} may or may not have been made. With an Idempotency-Key or an id of your own "
+        f"send the same again, it makes one job; else ask for /v1/jobs/{job} before you ask for another one.",
+    )
+
+
+async def change(
+    desk: Desk, job: JobId, amend: Callable[[Wish], Wish], expected: Collection[Revision] | None = None
+) -> Kept:
     """Write a wish anew, one generation later; nothing is written where `amend` returns it as it is.
 
+    Args:
+        desk: where it is written.
+        job: whose wish.
+        amend: makes the new wish of the old one.
+        expected: the wish must stand since one of these revisions; None: it does not matter.
+
     Raises:
-        Problem: there is no such wish.
+        Problem: there is no such wish, or it was written since.
     """
+    key = desk.keys.wish(job)
     for _ in range(ATTEMPTS):
-        entry, wish = await find(desk, job)
-        amended = amend(wish)
-        if amended == wish:
-            return wish
-        changed = amended.model_copy(update={"generation": wish.generation + 1})
+        kept = await find(desk, job)
+        if expected is not None and kept.revision not in expected:
+            raise Problem("wish-changed", "The wish was changed since it was read: read it again.")
+        amended = amend(kept.wish)
+        if amended == kept.wish:
+            return kept
+        changed = amended.model_copy(update={"generation": kept.wish.generation + 1})
         try:
-            await desk.store.commit([Unchanged(entry.key, entry.mod_revision)], [Put(entry.key, encode(changed))])
+            revision = await desk.store.commit([Unchanged(key, kept.revision)], [Put(key, encode(changed))])
         except Conflict:
             continue
-        return changed
+        return Kept(changed, revision)
     raise busy()
 
 
@@ -103,45 +139,35 @@ def amended(wish: Wish, asked: JobChange) -> Wish:
     return wish.model_copy(update={"spec": wish.spec.model_copy(update=given)})
 
 
-async def find(desk: Desk, job: JobId) -> tuple[Entry, Wish]:
-    """Return a wish, and the entry it stands in.
+async def find(desk: Desk, job: JobId, otherwise: str = "") -> Kept:
+    """Return a wish.
 
     Raises:
-        Problem: there is no such wish.
+        Problem: there is no such wish, said in the words of `otherwise` where some are given.
     """
     entry = await desk.store.get(desk.keys.wish(job))
     if entry is None:
-        raise Problem("job-unknown", f"There is no job {job}.")
-    return entry, decode(Wish, entry)
+        raise Problem("job-unknown", otherwise or f"There is no job {job}.")
+    return Kept(decode(Wish, entry), entry.mod_revision)
+
+
+async def reported(desk: Desk, job: JobId) -> Reported:
+    """Return what the controller reports of a job."""
+    entry = await desk.store.get(desk.keys.report(job))
+    return Reported(decode(Report, entry), entry.mod_revision) if entry is not None else NOT_REPORTED
 
 
 async def report(desk: Desk, job: JobId) -> Report | None:
-    """Return what the controller reports of a job, or None before its first report."""
-    entry = await desk.store.get(desk.keys.report(job))
-    return decode(Report, entry) if entry is not None else None
+    """Return the report alone, or None before the first one."""
+    return (await reported(desk, job)).report
 
 
-async def report_if_readable(desk: Desk, job: JobId) -> Report | None:
+async def reported_if_readable(desk: Desk, job: JobId) -> Reported:
     """Return what is reported of a job, for an answer that must not fail once the wish was written."""
     try:
-        return await report(desk, job)
+        return await reported(desk, job)
     except Unreadable:
-        return None
-
-
-async def read_all(desk: Desk) -> Everything:
-    """Return all jobs; one value that cannot be read does not hide the others."""
-    wishes, reports = await desk.store.list(desk.keys.wishes), await desk.store.list(desk.keys.reports)
-    reported = {entry.key.removeprefix(desk.keys.reports): entry for entry in reports.entries}
-    jobs: list[tuple[Wish, Report | None]] = []
-    unreadable: dict[str, str] = {}
-    for entry in wishes.entries:
-        job = entry.key.removeprefix(desk.keys.wishes)
-        try:
-            jobs.append((decode(Wish, entry), decode(Report, reported[job]) if job in reported else None))
-        except Unreadable as error:
-            unreadable[job] = str(error)
-    return Everything(tuple(jobs), unreadable)
+        return NOT_REPORTED
 
 
 def busy() -> Problem:

@@ -1,6 +1,6 @@
 """What a job asks of Slurm, as options of sbatch. They win over the template's own ``#SBATCH`` lines."""
 
-from reconciler.model.wish import Resources
+from reconciler.model.wish import JobSpec, Resources
 
 
 def options(resources: Resources) -> tuple[str, ...]:
@@ -14,3 +14,9 @@ def options(resources: Resources) -> tuple[str, ...]:
         ("--time", resources.time_limit_minutes),
     )
     return tuple(f"{option}={value}" for option, value in asked if value is not None)
+
+
+def sbatch_options(spec: JobSpec) -> tuple[str, ...]:
+    """Return everything that a wish has sbatch told."""
+    again = "--requeue" if spec.on_node_failure == "requeue" else "--no-requeue"
+    return (again, *options(spec.resources))

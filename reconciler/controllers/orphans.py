@@ -7,8 +7,9 @@ import structlog
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.controllers.doubt import Tell, untold
+from reconciler.controllers.shelves import lease_name
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World, lease_name
+from reconciler.controllers.world import World
 from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import JobId
 from reconciler.model.queue import QueueRow

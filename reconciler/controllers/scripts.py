@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.batchscript.library import Library
-from reconciler.batchscript.options import options
+from reconciler.batchscript.options import sbatch_options
 from reconciler.batchscript.render import ScriptContext, render
 from reconciler.batchscript.token import job_token
 from reconciler.errors import Refused
@@ -37,5 +37,4 @@ class TemplateScripts:
             keyhole_servers=self.keyhole_servers,
         )
         script = render(self.library.text(spec.template), spec.variables, context)
-        again = "--requeue" if spec.on_node_failure == "requeue" else "--no-requeue"
-        return Submission(wish.job_id, 1, spec.user, script, (again, *options(spec.resources)))
+        return Submission(wish.job_id, 1, spec.user, script, sbatch_options(spec))

@@ -18,10 +18,14 @@ from reconciler.model.base import (
 
 VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
 VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
+Variables = Annotated[dict[VariableName, VariableValue], Field(max_length=100)]
+TemplateName = Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 LogLine = Annotated[str, StringConstraints(max_length=200)]
+
+Labels = Annotated[dict[LabelText, LabelText], Field(max_length=32)]
 
 AllowedSources = Annotated[tuple[Network, ...], Field(max_length=64)]
 """Each is one more rule on the way of every packet to the job's ports."""
@@ -44,8 +48,8 @@ class JobSpec(Value):
     """What a job should be."""
 
     user: UserName
-    template: Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
-    variables: Annotated[dict[VariableName, VariableValue], Field(default_factory=dict, max_length=100)]
+    template: TemplateName
+    variables: Annotated[Variables, Field(default_factory=dict)]
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
@@ -53,7 +57,7 @@ class JobSpec(Value):
     """Who may connect to the job's ports, changeable while it runs; empty: everyone."""
     paused: bool = False
     """While set, the controller looks at the job and changes nothing; a delete goes through all the same."""
-    labels: Annotated[dict[LabelText, LabelText], Field(default_factory=dict, max_length=32)]
+    labels: Annotated[Labels, Field(default_factory=dict)]
 
 
 class Force(Value):
@@ -72,6 +76,8 @@ class Wish(Value):
     generation: Annotated[int, Field(ge=1)] = 1
     """Counts changes of the wish; a report names the one it speaks of."""
     created: Moment
+    by: str | None = None
+    """The credential that made it; None in wishes from before this was kept."""
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
     force: Force | None = None
@@ -91,10 +97,12 @@ class ForwardRequest(Value):
     job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
     ports: Annotated[int, Field(ge=1, le=1000)]
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
-    """The job's nodes as Slurm names them; the first one is where the ports lead."""
+    """The job's nodes as Slurm names them."""
     slurm_job_id: Annotated[int, Field(ge=1)]
     restarts: Annotated[int, Field(ge=0)] = 0
     """How often Slurm had requeued the job when it asked (SLURM_RESTART_COUNT): an earlier run's ports are void."""
+    node_rank: Annotated[int, Field(ge=0)] = 0
+    """Which of the nodes the ports lead to, from 0."""
     digest: str
     """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
     asked: Moment
@@ -103,6 +111,11 @@ class ForwardRequest(Value):
     def run(self) -> str:
         """Which run of the job asked: a later one has another id, or was requeued more often."""
         return f"{self.slurm_job_id}.{self.restarts}"
+
+    @property
+    def node(self) -> str:
+        """Where the ports lead; a rank that the job does not have is its last node."""
+        return self.nodes[min(self.node_rank, len(self.nodes) - 1)]
 
 
 class ExitReport(Value):

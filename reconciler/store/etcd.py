@@ -46,9 +46,12 @@ class EtcdStore:
         Raises:
             Compacted: that revision went while we turned the pages.
         """
+        return await self.list_at(prefix, Revision(0))
+
+    async def list_at(self, prefix: str, revision: Revision) -> Listing:
+        """Return all keys that begin with `prefix` as they stood at `revision`; see `KeyValueHistory.list_at`."""
         start, end = wire.prefix_range(prefix)
         entries: list[Entry] = []
-        revision = Revision(0)
         while True:
             page = pb.RangeRequest(key=start, range_end=end, limit=self._settings.page_keys, revision=revision)
             answer = await self._calls.unary(calls.RANGE, page)

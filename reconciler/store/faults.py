@@ -23,7 +23,7 @@ def translated(error: grpc.aio.AioRpcError, doing: str) -> ReconcilerError:
         return Refused(f"etcd refused to {doing}: {said}")
     if code is grpc.StatusCode.NOT_FOUND:
         return Conflict(f"etcd could not {doing}: {said}")
-    if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in said:
+    if code is grpc.StatusCode.OUT_OF_RANGE and ("compacted" in said or "future revision" in said):
         return Compacted(f"etcd could not {doing}: {said}")
     return Unreachable(f"etcd did not {doing}: {code.name.lower()}: {said}")
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -29,6 +30,19 @@ OnChange = Callable[[str, Entry | None], None]
 """Told of every key that changed, with its new entry or None; may not wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What an owner wants of the keys below a prefix, beside the copy itself."""
+
+    keep: Callable[[str], bool] = lambda _key: True
+    """Whether a key is worth its memory; of others nothing is kept or told."""
+    on_advance: Callable[[Revision], None] = lambda _revision: None
+    """Told after all that changed up to a revision was told; may not wait."""
+
+
+EVERYTHING = Interest()
+
+
 class Informer:
     """List, watch from there, list again on any doubt: one path heals a lost stream, compaction and silence."""
 
@@ -38,11 +52,13 @@ class Informer:
         prefix: str,
         on_change: OnChange,
         chance: Callable[[], float] = random.random,
+        interest: Interest = EVERYTHING,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._on_change = on_change
         self._chance = chance
+        self._interest = interest
         self._entries: dict[str, Entry] = {}
         self._revision = Revision(0)
         self._waiters: list[tuple[Revision, asyncio.Future[None]]] = []
@@ -101,9 +117,9 @@ class Informer:
     def _replace(self, listing: Listing) -> None:
         if listing.revision < self._revision:
             raise WentBack(f"etcd went back from revision {self._revision} to {listing.revision}")
-        listed = {entry.key: entry for entry in listing.entries}
+        listed = {entry.key: entry for entry in listing.entries if self._interest.keep(entry.key)}
         vanished = [key for key in self._entries if key not in listed]
-        changed = [entry for entry in listing.entries if self._is_news(entry)]
+        changed = [entry for entry in listed.values() if self._is_news(entry)]
         for key in vanished:
             del self._entries[key]
         self._entries.update(listed)
@@ -120,7 +136,7 @@ class Informer:
     def _apply(self, batch: Batch) -> None:
         for change in batch.changes:
             match change:
-                case Changed(entry) if entry.mod_revision > self._revision:
+                case Changed(entry) if entry.mod_revision > self._revision and self._interest.keep(entry.key):
                     self._entries[entry.key] = entry
                     self._on_change(entry.key, entry)
                 case Removed(key, mod_revision) if mod_revision > self._revision and key in self._entries:
@@ -132,6 +148,7 @@ class Informer:
 
     def _advance(self, revision: Revision) -> None:
         self._revision = max(self._revision, revision)
+        self._interest.on_advance(self._revision)
         arrived = [waiter for awaited, waiter in self._waiters if awaited <= self._revision]
         self._waiters = [pair for pair in self._waiters if pair[0] > self._revision]
         for waiter in arrived:

@@ -152,3 +152,15 @@ class KeyValueStore(Protocol):
     async def revoke(self, etcd_lease: EtcdLease) -> None:
         """End the lease now, and delete every key that hangs on it; one that is gone is no error."""
         ...
+
+
+class KeyValueHistory(KeyValueStore, Protocol):
+    """A store that also shows what was, back to its last compaction."""
+
+    async def list_at(self, prefix: str, revision: Revision) -> Listing:
+        """Return all keys that begin with `prefix` as they stood at `revision`; 0 stands for now.
+
+        Raises:
+            Compacted: the store has nothing so old any more, or never got so far.
+        """
+        ...

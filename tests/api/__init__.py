@@ -1,1 +1,1 @@
-"""The doors as a stranger, a portal, an operator and a job meet them: access, limits, keyhole."""
+"""The doors from outside, as a stranger, a portal, an operator and a job meet them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.store.etcd import EtcdStore
-from reconciler.store.kv import KeyValueStore, Revision
+from reconciler.store.kv import KeyValueHistory, Revision
 from reconciler.store.settings import EtcdSettings
 from tests.contract.certificates import Authority
 from tests.contract.etcd_server import EtcdServer, Tls, binaries
@@ -22,7 +22,7 @@ PAGE_KEYS = 10
 class Subject:
     """A store under test, and what its contract leaves to operators."""
 
-    store: KeyValueStore
+    store: KeyValueHistory
     prefix: str
     """Every test has its own, ending in a slash."""
     compact: Callable[[Revision], object]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reconciler.errors import Conflict, Refused
+from reconciler.errors import Compacted, Conflict, Refused
 from reconciler.store import limits
 from reconciler.store.kv import Delete, Put, Revision, SameLife, Unchanged
 from tests.contract.conftest import PAGE_KEYS, Subject
@@ -48,6 +48,27 @@ async def test_a_listing_has_every_key_below_the_prefix_in_order_and_no_other(su
     listing = await subject.store.list(f"{subject.prefix}jobs/")
     assert [entry.key for entry in listing.entries] == names
     assert [entry.value for entry in listing.entries] == [name.encode() for name in names]
+
+
+async def test_a_listing_of_an_earlier_moment_shows_what_was_then(subject: Subject) -> None:
+    names = [f"{subject.prefix}{n:03d}" for n in range(PAGE_KEYS + 3)]
+    then = await subject.store.commit([], [Put(name, b"then") for name in names])
+    await subject.store.commit([], [Put(names[0], b"now"), Delete(names[-1])])
+    before, now = await subject.store.list_at(subject.prefix, then), await subject.store.list(subject.prefix)
+
+    assert [(entry.key, entry.value) for entry in before.entries] == [(name, b"then") for name in names]
+    assert before.revision == then
+    assert [entry.value for entry in now.entries][:2] == [b"now", b"then"]
+    assert names[-1] not in [entry.key for entry in now.entries]
+
+
+async def test_a_moment_that_was_forgotten_or_never_came_cannot_be_listed(subject: Subject) -> None:
+    early = await subject.store.commit([], [Put(f"{subject.prefix}a", b"1")])
+    late = await subject.store.commit([], [Put(f"{subject.prefix}a", b"2")])
+    subject.compact(late)
+    for revision in (early, Revision(late + 1000)):
+        with pytest.raises(Compacted):
+            await subject.store.list_at(subject.prefix, revision)
 
 
 async def test_a_listing_of_nothing_still_has_a_revision(subject: Subject) -> None:

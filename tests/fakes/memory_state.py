@@ -51,6 +51,21 @@ class MemoryState:
         keys = sorted(key for key in self._entries if key.startswith(prefix))
         return Listing(tuple(self._entries[key] for key in keys), self.revision)
 
+    def list_at(self, prefix: str, revision: Revision) -> Listing:
+        """Return all keys below the prefix as they stood at a revision, 0 for now; Compacted if that cannot be told."""
+        if revision == 0:
+            return self.list(prefix)
+        if not self._compacted <= revision <= self.revision:
+            raise Compacted(f"from {self._compacted} to {self.revision}, wanted {revision}")
+        then: dict[str, Entry] = {}
+        for change in (change for row in self._history[: revision - 1] for change in row):
+            match change:
+                case Changed(entry):
+                    then[entry.key] = entry
+                case Removed(key, _):
+                    then.pop(key, None)
+        return Listing(tuple(then[key] for key in sorted(then) if key.startswith(prefix)), revision)
+
     def since(self, after: Revision, prefix: str) -> tuple[Change, ...]:
         """Return every change below the prefix later than `after`; Compacted if that cannot be told."""
         if after + 1 < self._compacted:

@@ -66,6 +66,10 @@ class MemoryStore:
         """Return all keys below the prefix."""
         return await self._ask("list", lambda: self._state.list(prefix))
 
+    async def list_at(self, prefix: str, revision: Revision) -> Listing:
+        """Return all keys below the prefix as they stood at a revision."""
+        return await self._ask("list", lambda: self._state.list_at(prefix, revision))
+
     async def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Batch, None]:
         """Yield every change below the prefix later than `after`."""
         await self._ask("watch", lambda: self._state.since(after, prefix))
@@ -101,6 +105,11 @@ class MemoryStore:
     def revision(self) -> Revision:
         """Where the store is now."""
         return self._state.revision
+
+    @property
+    def watches(self) -> int:
+        """How many watches stand."""
+        return len(self._watchers)
 
     def lose(self, lost: Lost, call: str = "", times: int = 1) -> None:
         """Let the next calls fail; `call` names the method, any by default. Losses wait in line."""

@@ -192,7 +192,7 @@ async def test_a_bug_shows_a_request_id_and_no_trace(
     def broken(*_arguments: object) -> None:
         raise RuntimeError("with a secret inside")
 
-    monkeypatch.setattr("api.wishes.read_all", broken)
+    monkeypatch.setattr("api.listing.read", broken)
     response = await portal.get("/v1/jobs")
     text = await response.text()
 

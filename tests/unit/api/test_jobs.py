@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
+from api.idempotency import id_of
 from reconciler.errors import Unreachable
-from reconciler.model.base import JobId
+from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.report import Condition, Phase, Report
 from reconciler.store.kv import Put
 from tests.fakes.memory_store import Lost
-from tests.unit.api.conftest import ASKED, NOON, Client, World
+from tests.unit.api.conftest import ASKED, NOON, SECRET, Client, World
 
 pytestmark = pytest.mark.invariant("I6")
 
@@ -33,6 +35,7 @@ async def test_a_submitted_job_is_one_wish_in_the_store(world: World, portal: Cl
         "id": job["id"],
         "generation": 1,
         "created": "2026-01-01T12:00:00.000Z",
+        "by": "portal",
         "spec": ASKED
         | {
             "resources": resources,
@@ -166,3 +169,58 @@ async def test_ready_means_that_etcd_answers(world: World, stranger: Client) -> 
     assert json.loads(await unready.text())["type"] == "/problems/store-unreachable"
     with pytest.raises(Unreachable):
         await world.store.get("/")
+
+
+async def test_the_same_key_makes_one_job_also_when_the_first_answer_was_lost(world: World, portal: Client) -> None:
+    headers = {"Idempotency-Key": "0b6d3f0e-session-42"}
+    world.store.lose(Lost.ANSWER, "commit")
+    first = await portal.post("/v1/jobs", json=ASKED, headers=headers)
+    again = [await portal.post("/v1/jobs", json=ASKED, headers=headers) for _ in range(2)]
+    other = await portal.post("/v1/jobs", json=ASKED, headers={"Idempotency-Key": "another"})
+
+    assert (first.status, [response.status for response in again], other.status) == (503, [200, 200], 201)
+    assert len((await world.store.list(world.keys.wishes)).entries) == 2
+
+
+async def test_a_key_used_for_another_wish_is_refused(world: World, portal: Client) -> None:
+    headers = {"Idempotency-Key": "k"}
+    await portal.post("/v1/jobs", json=ASKED, headers=headers)
+    before = await world.wishes()
+    response = await portal.post("/v1/jobs", json=ASKED | {"labels": {"a": "b"}}, headers=headers)
+
+    assert (response.status, (await response.json())["type"]) == (409, "/problems/id-taken")
+    assert await world.wishes() == before
+
+
+async def test_a_key_names_another_job_for_another_credential() -> None:
+    ids = {id_of(SECRET, *pair) for pair in (("portal", "k"), ("other", "k"), ("portal", "l"))}
+
+    assert len(ids) == 3
+    assert all(re.fullmatch(JOB_ID_PATTERN, job) for job in ids)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ä", "k" * 256])
+async def test_a_key_of_another_form_is_refused(world: World, portal: Client, key: str) -> None:
+    response = await portal.post("/v1/jobs", json=ASKED, headers={"Idempotency-Key": key})
+
+    assert (response.status, (await response.json())["type"]) == (400, "/problems/header-wrong")
+    assert await world.wishes() == {world.keys.answer("alice"): (await world.entry(world.keys.answer("alice"))).value}
+
+
+async def test_a_lost_answer_without_key_names_the_job_that_may_be_there(world: World, portal: Client) -> None:
+    """It once said only that something may have been written, which no portal could do anything about."""
+    world.store.lose(Lost.ANSWER, "commit")
+    problem = await (await portal.post("/v1/jobs", json=ASKED)).json()
+    [entry] = (await world.store.list(world.keys.wishes)).entries
+
+    assert f"/v1/jobs/{entry.key.rsplit('/', 1)[1]}" in problem["detail"]
+    assert "Idempotency-Key" in problem["detail"]
+
+
+async def test_a_wish_changed_since_is_the_same_job_to_whoever_asks_again(portal: Client) -> None:
+    asked = ASKED | {"id": "portal0001"}
+    await portal.post("/v1/jobs", json=asked)
+    await portal.patch("/v1/jobs/portal0001", json={"allow-from": ["192.0.2.0/24"], "labels": {"a": "b"}})
+    again = await portal.post("/v1/jobs", json=asked)
+
+    assert (again.status, (await again.json())["spec"]["allow-from"]) == (200, ["192.0.2.0/24"])

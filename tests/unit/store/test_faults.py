@@ -20,7 +20,7 @@ Code = grpc.StatusCode
         (Code.UNKNOWN, "Stream removed", Unreachable),
         (Code.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded", Unreachable),
         (Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted", Compacted),
-        (Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision", Unreachable),
+        (Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision", Compacted),
         (Code.NOT_FOUND, "etcdserver: requested lease not found", Conflict),
         (Code.PERMISSION_DENIED, "etcdserver: permission denied", Refused),
         (Code.INVALID_ARGUMENT, "etcdserver: request is too large", Refused),

@@ -1,4 +1,4 @@
-"""A gateway keeps its name: leases and sessions hang on it."""
+"""A gateway's name is in leases and links: it must stay with its machine."""
 
 from reconciler.config import Config
 from reconciler.controllers.world import World

@@ -1,0 +1,116 @@
+"""What a portal may choose from and build on: templates, command nodes, ports."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from api.answers import answer
+from api.desk import DESK
+from api.filters import NoQuery
+from api.problems import Problem
+from api.queries import read_query
+from api.schemas import plain
+from reconciler.batchscript.declarations import TemplateWrong, Variable
+from reconciler.batchscript.description import describe
+from reconciler.batchscript.library import Library, TemplateUnknown
+from reconciler.model.base import Value
+from reconciler.model.lease import Lease
+from reconciler.model.report import NodeReport
+from reconciler.store.codec import decode
+
+
+class TemplateShown(Value):
+    """One template."""
+
+    name: str
+    usable: bool
+    trouble: str | None = None
+    """Why it cannot be used, for its author."""
+    summary: str = ""
+    """What it is for, in its author's words."""
+    ports: int = 0
+    """How many ports a job of it asks for."""
+    variables: tuple[Variable, ...] = ()
+    """What a portal may give; those that are required it must."""
+
+
+class Templates(Value):
+    """Answer to ``GET /v1/templates``."""
+
+    templates: tuple[TemplateShown, ...]
+
+
+class CommandNodes(Value):
+    """Answer to ``GET /v1/command-nodes``."""
+
+    command_nodes: tuple[NodeReport, ...]
+
+
+class PortUse(Value):
+    """How many of a gateway's ports are in use."""
+
+    gateway: str
+    ports: int
+    """All that are ours to lease there."""
+    leased: int
+    resting: int
+    """Given back, and not leased again before their quarantine ends."""
+    free: int
+
+
+class Ports(Value):
+    """Answer to ``GET /v1/ports``."""
+
+    gateways: tuple[PortUse, ...]
+
+
+async def templates(request: web.Request) -> web.Response:
+    """``GET /v1/templates``: every template, what it needs, and whether it can be used."""
+    read_query(request, NoQuery)
+    library = request.app[DESK].library
+    return answer(plain(Templates(templates=tuple(_template(library, name) for name in library.names()))))
+
+
+async def template(request: web.Request) -> web.Response:
+    """``GET /v1/templates/<name>``: one template."""
+    read_query(request, NoQuery)
+    library, name = request.app[DESK].library, request.match_info["name"]
+    if name not in library.names():
+        raise Problem("template-absent", f"The templates are: {', '.join(library.names()) or 'none'}.")
+    return answer(plain(_template(library, name)))
+
+
+async def command_nodes(request: web.Request) -> web.Response:
+    """``GET /v1/command-nodes``: whether each command node is of use, as the controller last saw it."""
+    read_query(request, NoQuery)
+    desk = request.app[DESK]
+    listing = await desk.store.list(desk.keys.command_nodes)
+    nodes = tuple(decode(NodeReport, entry) for entry in listing.entries)
+    return answer(plain(CommandNodes(command_nodes=nodes)))
+
+
+async def ports(request: web.Request) -> web.Response:
+    """``GET /v1/ports``: how many ports of each gateway are leased, resting and free."""
+    read_query(request, NoQuery)
+    desk = request.app[DESK]
+    listing = await desk.store.list(desk.keys.leases)
+    leases = [decode(Lease, entry) for entry in listing.entries]
+    leased = Counter(lease.gateway for lease in leases if not lease.released)
+    resting = Counter(lease.gateway for lease in leases if lease.released)
+    names = dict.fromkeys([*(node.name for node in desk.config.gateway_nodes), *sorted(leased + resting)])
+    size = desk.config.keyholed_port_range.size
+    return answer(plain(Ports(gateways=tuple(_use(name, size, leased, resting) for name in names))))
+
+
+def _template(library: Library, name: str) -> TemplateShown:
+    try:
+        found = describe(library.text(name))
+    except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
+        return TemplateShown(name=name, usable=False, trouble=str(error))
+    return TemplateShown(name=name, usable=True, summary=found.summary, ports=found.ports, variables=found.variables)
+
+
+def _use(gateway: str, size: int, leased: Mapping[str, int], resting: Mapping[str, int]) -> PortUse:
+    used = leased.get(gateway, 0), resting.get(gateway, 0)
+    return PortUse(gateway=gateway, ports=size, leased=used[0], resting=used[1], free=max(0, size - sum(used)))
