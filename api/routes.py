@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import catalogue, exits, keyhole, original, scripts, switch, v1, watch
+from api import catalogue, description, exits, keyhole, original, scripts, switch, v1, watch
 
 
 class Route(NamedTuple):
@@ -31,6 +31,7 @@ PORTAL = (
     Route("GET", "/v1/ports", catalogue.ports),
     Route("GET", "/v1/controller", switch.show),
     Route("PUT", "/v1/controller", switch.turn),
+    Route("GET", "/v1/openapi.json", description.show),
     Route("POST", "/jobs", original.submit),
     Route("GET", "/jobs", original.list_jobs),
     Route("GET", "/jobs/{job}", original.show),
