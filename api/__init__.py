@@ -15,6 +15,8 @@
 ``middleware``  around every request: one line of log, problems, credentials
 ``noise``       keeps what is not HTTP out of the log
 ``auth``, ``passwords``, ``signing``           who asks
+``gateways``    what operators see and wish of gateways; ``gateway_commands`` the same on the command line
+``sources``     the site's policy on who may connect
 ``wishes``, ``users``, ``waiting``             what is asked of etcd
 ``client``, ``cli``                            the command line
 """

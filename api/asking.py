@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from structlog.contextvars import bind_contextvars
 
-from api import findings, users, wishes
+from api import findings, sources, users, wishes
 from api.desk import Desk
 from api.problems import Finding, Problem
 from api.schemas import JobRequest
@@ -22,6 +22,7 @@ def checked(desk: Desk, raw: bytes, members: Mapping[str, object]) -> JobRequest
     """
     asked, wrong = findings.validate(JobRequest, raw)
     wrong += findings.of_template(desk.library, members)
+    wrong += sources.missing(desk.config.policy, members.get("allow-from"))
     if members.get("user") == "root":
         wrong += (users.forbidden("root"),)
     if asked is None or wrong:
@@ -35,7 +36,7 @@ def refuse(wrong: tuple[Finding, ...]) -> NoReturn:
     raise Problem.of(tuple(reversed(by_field.values())))
 
 
-async def place(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
+async def place(desk: Desk, asked: JobRequest, by: str) -> tuple[Kept, bool]:
     """Return the job's wish and whether it is new; the same request with the same id made it before.
 
     Raises:
@@ -47,6 +48,6 @@ async def place(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
         return kept, False
     await users.require_cluster(desk)
     await users.require_user(desk, asked.user)
-    kept, is_new = await wishes.create(desk, asked)
+    kept, is_new = await wishes.create(desk, asked, by)
     bind_contextvars(job=kept.wish.id)
     return kept, is_new

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from api import issuing
+from api import gateway_commands, issuing
 from api.client import Client, Portal, connect, phase_of
 from api.credentials import TOKEN_PREFIX
 from api.roles import Role
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         pause = commands.add_parser(word, help=f"{word} the controller's work on one job, or on all")
         pause.add_argument("id", nargs="?", help="leave it out for the whole controller")
         pause.add_argument("--reason", default="by hand", help="why the whole controller is paused or resumed")
+    gateway_commands.add_to(commands)
     wait = commands.add_parser("wait", help="return when a job is in a phase")
     wait.add_argument("id")
     wait.add_argument("--phase", type=Phase, default=Phase.AVAILABLE, metavar="|".join(Phase))
@@ -127,6 +128,8 @@ async def _remote(options: argparse.Namespace, environment: Mapping[str, str]) -
                 return await _delete(client, options)
             case "pause" | "resume":
                 return await _pause(client, options)
+            case "gateways" | "cordon" | "uncordon" | "drain" | "gone":
+                return Outcome(*await gateway_commands.run(client, options))
             case _:
                 async with asyncio.timeout(options.timeout_s):
                     return _one(await client.wait_phase(options.id, options.phase))

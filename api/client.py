@@ -11,6 +11,7 @@ import aiohttp
 
 from api.schemas import JsonObject
 from reconciler.errors import Refused, Retryable, Unreachable
+from reconciler.model.gateway import Duty
 from reconciler.model.report import Phase
 
 REQUEST_TIMEOUT_S = 30.0
@@ -79,6 +80,15 @@ class Client:
     async def pause_controller(self, reason: str, *, paused: bool) -> JsonObject:
         """Let the controller change nothing at all, or let it go on; return the switch."""
         return await self._ask("PUT", "/v1/controller", {"paused": paused, "reason": reason})
+
+    async def gateways(self) -> list[JsonObject]:
+        """Return all gateways."""
+        found = (await self._ask("GET", "/v1/gateways"))["gateways"]
+        return list(found) if isinstance(found, list) else []
+
+    async def wish_gateway(self, name: str, duty: Duty, reason: str) -> JsonObject:
+        """Say what a gateway is to be used for, and return it as it is now."""
+        return await self._ask("PUT", f"/v1/gateways/{name}", {"duty": duty, "reason": reason})
 
     async def wait_phase(self, job: str, phase: Phase) -> JsonObject:
         """Return the job as soon as it is in this phase or past it; for how long is the caller's limit.

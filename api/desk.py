@@ -1,5 +1,6 @@
 """What every answer needs: the store, the templates, the settings and the clock."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ class Desk:
     store: KeyValueHistory
     server_secret: bytes = field(repr=False)
     now: Callable[[], datetime]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """One at a time of this process is counted where jobs are limited; others are kept off by the transaction."""
 
     @property
     def keys(self) -> Keys:

@@ -93,6 +93,7 @@ def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
         nodes=asked.nodes,
         slurm_job_id=asked.slurm_job_id,
         restarts=asked.restarts,
+        node_rank=asked.node_rank,
         digest=hashlib.sha256(meaning).hexdigest(),
         asked=desk.now(),
     )

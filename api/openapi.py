@@ -22,16 +22,18 @@ from api.roles import LEAST, Role
 from api.schemas import JsonObject
 from api.shapes import Event, ProblemShown
 from reconciler.model.base import JOB_ID_PATTERN, TEMPLATE_NAME_PATTERN, USER_PATTERN, Value
+from reconciler.model.gateway import GATEWAY_NAME_PATTERN
 
 FILE = Path(__file__).parents[1] / "docs" / "openapi.json"
 _REF = "#/components/schemas/{model}"
-_MODE: JsonSchemaMode = "validation"
-"""Of answers too: members without a value are left out, so what has a default is not required there either."""
+IN: JsonSchemaMode = "validation"
+OUT: JsonSchemaMode = "serialization"
 
 _PARTS: Mapping[str, str] = {
     "/jobs/{job}": JOB_ID_PATTERN,
     "/templates/{name}": TEMPLATE_NAME_PATTERN,
     "/check-user/{name}": USER_PATTERN,
+    "/gateways/{name}": GATEWAY_NAME_PATTERN,
 }
 """What the last part of an address looks like."""
 
@@ -66,7 +68,7 @@ def describe() -> JsonObject:
         },
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": _models()[1],
             "securitySchemes": {
                 "password": {"type": "http", "scheme": "basic"},
                 "token": {"type": "http", "scheme": "bearer"},
@@ -75,12 +77,14 @@ def describe() -> JsonObject:
     }
 
 
-def _schemas() -> JsonObject:
-    """Return the schemas of all models, by name."""
-    answers = [model for one in OPERATIONS.values() for model in (one.body, *one.gives.values()) if model is not None]
-    used: dict[type[Value], None] = dict.fromkeys([*answers, ProblemShown])
-    found = models_json_schema([(model, _MODE) for model in used], by_alias=True, ref_template=_REF)[1]["$defs"]
-    return {name: _closed(schema) for name, schema in sorted(found.items())}
+@cache
+def _models() -> tuple[Mapping[tuple[type[Value], JsonSchemaMode], JsonObject], JsonObject]:
+    """Return a reference for every model as it comes in or goes out, and what they refer to."""
+    asked = {(one.body, IN): None for one in OPERATIONS.values() if one.body is not None}
+    given = {(kind, OUT): None for one in OPERATIONS.values() for kind in one.gives.values() if kind is not None}
+    models: list[tuple[type[Value], JsonSchemaMode]] = [*asked, *given, (ProblemShown, OUT)]
+    references, found = models_json_schema(models, by_alias=True, ref_template=_REF)
+    return references, {name: _closed(schema) for name, schema in sorted(found["$defs"].items())}  # type: ignore[return-value]  # pydantic says only BaseModel
 
 
 def _closed(schema: object) -> object:
@@ -121,7 +125,7 @@ def _parts(path: str) -> Sequence[JsonObject]:
 
 
 def _query(kind: type[Value]) -> Sequence[JsonObject]:
-    properties = models_json_schema([(kind, _MODE)], by_alias=True, ref_template=_REF)[1]["$defs"][kind.__name__]
+    properties = models_json_schema([(kind, IN)], by_alias=True, ref_template=_REF)[1]["$defs"][kind.__name__]
     fields = {field.alias or name: field for name, field in kind.model_fields.items()}
     return [
         {
@@ -151,7 +155,7 @@ def _header(name: str) -> JsonObject:
 
 
 def _body(kind: type[Value] | None) -> JsonObject | None:
-    return {"required": True, "content": {"application/json": _schema(kind)}} if kind is not None else None
+    return {"required": True, "content": {"application/json": _schema(kind, IN)}} if kind is not None else None
 
 
 def _answers(operation: Operation) -> JsonObject:
@@ -167,16 +171,16 @@ def _answers(operation: Operation) -> JsonObject:
 
 
 def _content(kind: type[Value]) -> JsonObject:
-    return {"text/event-stream" if kind is Event else "application/json": _schema(kind)}
+    return {"text/event-stream" if kind is Event else "application/json": _schema(kind, OUT)}
 
 
 def _refusals(path: str) -> JsonObject:
     media = "application/json" if path.startswith(ORIGINAL_PREFIXES) else "application/problem+json"
-    return {"description": "A refusal.", "content": {media: _schema(ProblemShown)}}
+    return {"description": "A refusal.", "content": {media: _schema(ProblemShown, OUT)}}
 
 
-def _schema(kind: type[Value]) -> JsonObject:
-    return {"schema": {"$ref": _REF.format(model=kind.__name__)}}
+def _schema(kind: type[Value], mode: JsonSchemaMode) -> JsonObject:
+    return {"schema": _models()[0][kind, mode]}
 
 
 def main(arguments: Sequence[str]) -> int:

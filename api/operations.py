@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from api import catalogue, original, schemas, scripts, shapes, switch
+from api import catalogue, gateways, original, schemas, scripts, shapes, switch
 from api.filters import DeleteQuery, JobFilter, ListQuery, NoQuery
 from reconciler.model.base import Value
 
@@ -39,6 +39,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/ports"): Operation({200: catalogue.Ports}),
     ("GET", "/v1/controller"): Operation({200: shapes.Switch}),
     ("PUT", "/v1/controller"): Operation({200: shapes.Switch}, switch.SwitchRequest),
+    ("GET", "/v1/gateways"): Operation({200: shapes.GatewayList}),
+    ("GET", "/v1/gateways/{name}"): Operation({200: shapes.Gateway}),
+    ("PUT", "/v1/gateways/{name}"): Operation({200: shapes.Gateway}, gateways.DutyRequest),
     ("GET", "/v1/openapi.json"): Operation({200: shapes.AnyObject}),
     ("POST", "/jobs"): Operation({200: original.JobMade}, original.OriginalRequest, NoQuery, _KEY),
     ("GET", "/jobs"): Operation({200: original.RunningJobs}),

@@ -12,6 +12,7 @@ from api.audit import note
 from api.bodies import Body, read_body
 from api.desk import DESK, Desk
 from api.filters import ListQuery
+from api.middleware import caller
 from api.problems import Finding, Problem
 from api.schemas import JobRequest, plain
 from api.states import State, state_of
@@ -83,7 +84,7 @@ async def submit(request: web.Request) -> web.Response:
     asked = idempotency.with_id(request, _checked(desk, await read_body(request)))
     note(request, user=asked.user, template=asked.template)
     try:
-        kept, _ = await asking.place(desk, asked)
+        kept, _ = await asking.place(desk, asked, caller(request))
     except Problem as problem:
         raise _in_its_words(problem) from problem
     return answer(plain(JobMade(job_id=kept.wish.id)))

@@ -18,6 +18,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "job-unknown": (404, "There is no such job"),
     "template-absent": (404, "There is no such template here"),
     "user-absent": (404, "The cluster has no such user"),
+    "gateway-unknown": (404, "There is no such gateway"),
     "route-unknown": (404, "There is nothing at this address"),
     "method-wrong": (405, "This address does not know the method"),
     "body-slow": (408, "The body did not arrive in time"),

@@ -49,6 +49,9 @@ LEAST: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/cluster/check-user/{name}"): Role.VIEWER,
     ("GET", "/v1/controller"): Role.VIEWER,
     ("PUT", "/v1/controller"): Role.OPERATOR,
+    ("GET", "/v1/gateways"): Role.VIEWER,
+    ("GET", "/v1/gateways/{name}"): Role.VIEWER,
+    ("PUT", "/v1/gateways/{name}"): Role.OPERATOR,
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
 }

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import catalogue, description, exits, keyhole, original, scripts, switch, v1, watch
+from api import catalogue, description, exits, gateways, keyhole, original, scripts, switch, v1, watch
 
 
 class Route(NamedTuple):
@@ -37,6 +37,9 @@ PORTAL = (
     Route("GET", "/jobs/{job}", original.show),
     Route("DELETE", "/jobs/{job}", original.delete),
     Route("GET", "/cluster/check-user/{name}", original.check_user),
+    Route("GET", "/v1/gateways", gateways.list_gateways),
+    Route("GET", "/v1/gateways/{name}", gateways.show),
+    Route("PUT", "/v1/gateways/{name}", gateways.wish),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
@@ -54,6 +54,17 @@ class PortsRequest(Value):
     slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
     restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
     """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
+    node_rank: Annotated[int, Field(ge=0)] = 0
+    """Which of the nodes the ports lead to, from 0."""
+
+    @field_validator("node_rank")
+    @classmethod
+    def _is_of_the_job(cls, rank: int, said: ValidationInfo) -> int:
+        nodes = said.data.get("nodes", (None,) * (rank + 1))
+        if rank >= len(nodes):
+            allowed = {"expected": f"0 to {len(nodes) - 1}"}
+            raise PydanticCustomError("rank", "the job has no node of this rank", allowed)
+        return rank
 
 
 def job(wish: Wish, report: Report | None) -> JsonObject:

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, create_model
 
 from reconciler.model.base import Moment, Value
+from reconciler.model.gateway import GatewayReport, GatewayWish
 from reconciler.model.report import Report
 from reconciler.model.wish import Wish
 
@@ -44,6 +45,37 @@ class Jobs(Value):
     continue_: str | None = Field(default=None, alias="continue")
     """Leads to the next jobs; missing at the end."""
     unreadable: tuple[UnreadableJob, ...] | None = None
+
+
+GatewayWished = _less(GatewayWish, "GatewayWished", "What an operator wishes.", "schema_version", "name", base=Value)
+GatewayStatus = _less(GatewayReport, "GatewayStatus", "What is reported.", "schema_version", "name", base=Value)
+
+
+class LeaseCount(Value):
+    """Ports of one gateway."""
+
+    open: int
+    quarantined: int
+    free: int
+
+
+class Gateway(Value):
+    """One gateway that the configuration, a lease, a report or a wish names."""
+
+    name: str
+    configured: bool
+    external_ip: str | None = None
+    weight: float | None = None
+    """Its share of new sessions, beside free ports."""
+    wish: GatewayWished | None = None  # type: ignore[valid-type]  # made at run time
+    status: GatewayStatus | None = None  # type: ignore[valid-type]  # made at run time
+    leases: LeaseCount
+
+
+class GatewayList(Value):
+    """Answer to ``GET /v1/gateways``."""
+
+    gateways: tuple[Gateway, ...]
 
 
 class Switch(Value):

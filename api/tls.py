@@ -1,6 +1,7 @@
 """TLS of a door: certificate and key from files that may be renewed while it is open, and client certificates."""
 
 import ssl
+import stat
 from pathlib import Path
 
 from aiohttp import web
@@ -13,8 +14,9 @@ def context(files: TlsFiles) -> ssl.SSLContext:
     """Return how a door speaks TLS, from version 1.2 up.
 
     Raises:
-        ConfigError: a file cannot be read, or certificate and key do not fit.
+        ConfigError: a file cannot be read, everybody may read the key, or certificate and key do not fit.
     """
+    _require_closed(files.key_file)
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -42,6 +44,16 @@ def certificate_name(request: web.Request) -> str | None:
     shown = transport.get_extra_info("peercert") if transport is not None else None
     parts = dict(pair for part in (shown or {}).get("subject", ()) for pair in part)
     return parts.get("commonName")
+
+
+def _require_closed(key_file: Path) -> None:
+    """Refuse a key that everybody may read; a group may, for it is read again by a service that is not its owner."""
+    try:
+        mode = key_file.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{key_file}: cannot be read: {error.strerror}") from error
+    if mode & stat.S_IRWXO:
+        raise ConfigError(f"{key_file}: found mode {stat.S_IMODE(mode):04o}, allowed is 0640 (chmod 0640 {key_file})")
 
 
 def _trust(made: ssl.SSLContext, client_ca_file: Path) -> None:

@@ -3,7 +3,7 @@
 import structlog
 from aiohttp import web
 
-from api import asking, findings, idempotency, listing, schemas, tags, wishes
+from api import asking, findings, idempotency, listing, schemas, sources, tags, wishes
 from api.addresses import job_id
 from api.answers import answer
 from api.audit import note
@@ -26,7 +26,7 @@ async def submit(request: web.Request) -> web.Response:
     note(request, user=asked.user, template=asked.template)
     if asked.paused:
         require(request, Role.OPERATOR, "A pause")
-    kept, is_new = await asking.place(desk, asked)
+    kept, is_new = await asking.place(desk, asked, caller(request))
     reported = NOT_REPORTED if is_new else await wishes.reported_if_readable(desk, kept.wish.job_id)
     return _job(kept, reported, status=201 if is_new else 200)
 
@@ -62,6 +62,8 @@ async def change(request: web.Request) -> web.Response:
     note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)
     if asked.paused is not None:
         require(request, Role.OPERATOR, "A pause")
+    if asked.allow_from is not None:
+        sources.require(desk.config.policy, asked.allow_from)
     kept = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked), expected)
     return _job(kept, await wishes.reported_if_readable(desk, job), status=200)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import NamedTuple
 
+from api import admission
 from api.desk import Desk
 from api.problems import Problem
 from api.schemas import JobChange, JobRequest
@@ -67,14 +68,13 @@ def _as_first_wished(wish: Wish, asked: JobRequest) -> JobSpec:
     return wish.spec.model_copy(update={name: getattr(asked, name) for name in changeable})
 
 
-async def create(desk: Desk, asked: JobRequest) -> tuple[Kept, bool]:
+async def create(desk: Desk, asked: JobRequest, by: str) -> tuple[Kept, bool]:
     """Write a new wish and return it with True, or with False the one that the same request made meanwhile."""
     for _ in range(ATTEMPTS):
         job = JobId(asked.id) if asked.id is not None else new_id()
-        wish = Wish(id=job, created=desk.now(), spec=asked.spec)
-        key = desk.keys.wish(job)
+        wish = Wish(id=job, created=desk.now(), by=by, spec=asked.spec)
         try:
-            revision = await desk.store.commit([Unchanged(key, Revision(0))], [Put(key, encode(wish))])
+            revision = await admission.admit(desk, wish)
         except Conflict:
             if (made := await taken(desk, asked)) is not None:
                 return made, False

@@ -17,6 +17,10 @@ from reconciler.actuators.protocols import NodeHealth
 from reconciler.batchscript.library import Library
 from reconciler.config import Config
 from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.duties import Duties
+from reconciler.controllers.forcing import Forcing
+from reconciler.controllers.gateway_names import require_same_gateways
+from reconciler.controllers.gateway_reports import GatewayReports
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
 from reconciler.controllers.jobs import JobController
@@ -27,12 +31,12 @@ from reconciler.controllers.ports import Ports, PortSettings
 from reconciler.controllers.preview import Preview, Previewer
 from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.resync import ResyncController
+from reconciler.controllers.rooms import Rooms
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import Judgement, SlurmController
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
-from reconciler.errors import ConfigError
 from reconciler.loop.worker import Worker
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.decision import Limits
@@ -98,9 +102,11 @@ class Controller:
         orphans = OrphanController(
             world, sight, self.store, hands.slurm, queues.leases, sightings, hold, _limits(config).settle_s
         )
-        leases = LeaseController(world, sight, self.store, config.gateways.quarantine_s, hold, utc_now)
+        leases = LeaseController(
+            world, sight, self.store, config.gateways.quarantine_s, hold, self._duties(), queues.jobs, utc_now
+        )
         users = UserController(world, self.store, hands.slurm, self.informer.reached, utc_now)
-        nodes = NodeController(world, sight, self.store, hands.slurm, hands.gateways, self.informer.reached)
+        nodes = NodeController(world, self.store, hands.slurm, self._gateway_reports(sight), self.informer.reached)
         resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
@@ -116,6 +122,27 @@ class Controller:
         settings, clock = self.config.reconciler, asyncio.get_running_loop().time
         apart_s = look_interval_s / 2
         return Doubt(what, settings.doubt_share, settings.doubt_at_least, settings.doubt_looks, apart_s, clock)
+
+    def _duties(self) -> Duties:
+        return Duties(self.world, self.hands.gateways, self.config.gateways.failover_after_s, utc_now)
+
+    def _gateway_reports(self, sight: Sight) -> GatewayReports:
+        return GatewayReports(
+            world=self.world,
+            sight=sight,
+            store=self.store,
+            gateways=self.hands.gateways,
+            duties=self._duties(),
+            queues=self.queues,
+            reached=self.informer.reached,
+            now=utc_now,
+        )
+
+    def _ports(self, sight: Sight) -> Ports:
+        settings = _port_settings(self.config)
+        weights = {GatewayName(node.name): node.weight for node in self.config.gateway_nodes}
+        rooms = Rooms(self.world, self.hands.gateways, self._duties(), settings.ports, weights)
+        return Ports(self.world, sight, self.store, self.hands.gateways, rooms, settings, utc_now)
 
     def _rules(self, sight: Sight) -> GatewayController:
         interval_s = self.config.gateways.read_back_interval_s
@@ -146,7 +173,9 @@ class Controller:
             store=self.store,
             slurm=hands.slurm,
             scripts=scripts,
-            ports=Ports(self.world, self.store, hands.gateways, _port_settings(config), utc_now),
+            ports=self._ports(sight),
+            forcing=Forcing(self.world, self.store, config.gateways.quarantine_s, self.informer.reached, utc_now),
+            duties=self._duties(),
             queues=self.queues,
             reached=self.informer.reached,
             limits=_limits(config),
@@ -224,26 +253,6 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
 
 def _leader() -> Leader:
     return Leader(identity=f"{socket.gethostname()}:{os.getpid()}", since=utc_now())
-
-
-def require_same_gateways(config: Config, world: World) -> None:
-    """Refuse to lead where a gateway's name has gone to another machine: its sessions would be cut.
-
-    Default names count the gateways of the file, so taking the first one out renames all others.
-
-    Raises:
-        ConfigError: a lease and the configuration disagree on a gateway's name or external address.
-    """
-    address_of = {gateway.name: gateway.external_ip for gateway in config.gateway_nodes}
-    name_of = {address: name for name, address in address_of.items()}
-    for name, lease in world.leases.items():
-        known = address_of.get(lease.gateway, lease.external_ip)
-        if known != lease.external_ip or name_of.get(lease.external_ip, lease.gateway) != lease.gateway:
-            raise ConfigError(
-                f"gateway-nodes: the lease {name} calls {lease.external_ip} {lease.gateway}, and the file calls it"
-                f" {name_of.get(lease.external_ip, 'nothing')} and {lease.gateway} {known}; give every gateway a name"
-                " of its own, the one it had"
-            )
 
 
 async def _stop(stop: asyncio.Event, queues: Queues, timeout_s: float) -> NoReturn:

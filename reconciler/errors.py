@@ -43,6 +43,10 @@ class Terminal(ReconcilerError):
     """Only a changed wish or configuration helps: report, do not retry."""
 
 
+class HostUnknown(Terminal):
+    """A gateway cannot resolve the name of a node in the sessions' network; the message has the name."""
+
+
 class Refused(Terminal):
     """The other side understood and said no (sbatch rejected the job, sudo denied the command)."""
 

@@ -110,6 +110,10 @@ class Forwarder(Protocol):
     def backend(self) -> Backend | None:
         """Its kind of iptables, as first seen; None before."""
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
+
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force.
 
@@ -136,7 +140,7 @@ class Forwarder(Protocol):
         """Return the IPv4 address of a host, as the gateway resolves it.
 
         Raises:
-            Terminal: the gateway knows no such host.
+            HostUnknown: the gateway knows no such host.
             Retryable: the gateway could not look.
         """
 

@@ -43,6 +43,8 @@ class GatewayNode(Section):
     """Where its sshd listens; never in `keyholed-port-range`, whose ports are forwarded to jobs."""
     name: Label = _GIVEN_BY_ORDER
     """Its name in keys, logs and the API; by default `gateway-1`, `gateway-2`, … in the order of the file."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """How much of the load it takes: one of weight 2 gets twice as many ports as one of weight 1."""
 
 
 class CommandNode(Section):

@@ -58,6 +58,8 @@ class Gateways(Section):
     """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
     quarantine_s: Seconds = 60.0
     """A released port is not leased again for this long."""
+    failover_after_s: Annotated[float, Field(ge=0, le=86400)] | None = 120.0
+    """Sessions move to another gateway when theirs has been of no use for this long; 0 or null: never."""
 
 
 class Etcd(Section):
@@ -118,6 +120,8 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    require_allow_from: bool = False
+    """Whether a job must name the networks that may connect to it (`allow-from`)."""
     jobs_per_user: JobsLimit | None = None
     """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
     jobs_per_credential: JobsLimit | None = None

@@ -11,7 +11,7 @@ from reconciler.controllers.doubt import Doubt
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
-from reconciler.errors import Terminal, Unreadable
+from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Route
@@ -35,11 +35,11 @@ class GatewayController:
     """Ours as leader: whoever leads later has a greater one (I7)."""
     now: Callable[[], datetime]
 
-    async def reconcile(self, name: GatewayName) -> float:
-        """Read back, mend, read back; return the seconds until the next look."""
+    async def reconcile(self, name: GatewayName) -> float | None:
+        """Read back, mend, read back; return the seconds until the next look, None: nobody to look at."""
         gateway = self.gateways.get(name)
         if gateway is None:
-            raise Terminal(f"a lease names the gateway {name!r}, which is not configured")
+            return None  # only leases name it; its report says so
         asked = self.now()
         if self.world.paused:
             self._see(name, await gateway.read(), asked)

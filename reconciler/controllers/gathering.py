@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from reconciler.actuators.protocols import NodeHealth
+from reconciler.controllers.duties import Duties, link_of
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
 from reconciler.model.base import JobId
@@ -11,13 +12,13 @@ from reconciler.model.report import Phase
 from reconciler.model.wish import Wish
 
 
-def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish: Wish) -> Seen:
+def gather(world: World, sight: Sight, duties: Duties, command_nodes: Iterable[NodeHealth], wish: Wish) -> Seen:
     """Return what is seen of the wish's job at this moment.
 
     Raises:
         Unreadable: one of its keys cannot be read; nothing may be decided then.
     """
-    job = JobId(wish.id)
+    job, duty_of = JobId(wish.id), duties.known()
     report, forward = world.reports.get(job), world.forwards.get(job)
     if report is not None and report.value.phase is not Phase.FINISHED:
         for service in report.value.services:  # a lease that cannot be read is still the job's
@@ -27,9 +28,10 @@ def gather(world: World, sight: Sight, command_nodes: Iterable[NodeHealth], wish
         report=report.value if report is not None else None,
         forward=forward.value if forward is not None else None,
         exit_report=world.exits.readable(job),
-        links=tuple(sight.link(lease) for lease in world.leases.of_job(job)),
+        links=tuple(link_of(sight, lease, duty_of) for lease in world.leases.of_job(job)),
         listing=sight.listing,
         missing=sight.missing.get(job),
         paused=world.paused or (wish.spec.paused and wish.deleted is None),
+        duties=duty_of,
         reachable=any(node.healthy for node in command_nodes),
     )

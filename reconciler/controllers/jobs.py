@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -9,8 +10,10 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.duties import Duties
+from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
-from reconciler.controllers.ports import Ports
+from reconciler.controllers.ports import Groups, Ports
 from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import Stored, World
@@ -27,6 +30,7 @@ from reconciler.model.decision import (
     LeasePorts,
     Limits,
     Look,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     Submit,
@@ -68,6 +72,8 @@ class JobController:
     slurm: BatchSystem
     scripts: Scripts
     ports: Ports
+    forcing: Forcing
+    duties: Duties
     queues: Queues
     reached: Callable[[Revision], Awaitable[None]]
     """Waits until `world` shows everything up to a revision."""
@@ -80,7 +86,8 @@ class JobController:
         if stored is None:
             self.queues.orphans.add(job)
             return None
-        seen = gather(self.world, self.sight, self.slurm.nodes, stored.value)
+        await self.forcing.clear(job, stored)
+        seen = gather(self.world, self.sight, self.duties, self.slurm.nodes, stored.value)
         decision = plan(seen, self.limits, self.now())
         one_pass = _Pass(self, job, stored, seen)
         await one_pass.carry_out(decision)
@@ -213,7 +220,9 @@ class _Pass:
             case Look():
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
-                await self._lease(action)
+                await self._take(self._c.ports.choosing(self._seen, action))
+            case MoveLeases(leases):
+                await self._take(self._c.ports.moving(self._seen, leases))
             case ChangeSources(leases, sources):
                 await self._c.reached(await self._c.ports.admit(leases, sources))
             case ReleaseLeases(leases):
@@ -221,8 +230,8 @@ class _Pass:
             case Forget():
                 await self._forget()
 
-    async def _lease(self, wanted: LeasePorts) -> None:
-        """Lease the ports and rewrite the report in one transaction.
+    async def _take(self, choosing: AbstractAsyncContextManager[Groups]) -> None:
+        """Lease the chosen ports and rewrite the report in one transaction.
 
         If its answer is lost, a pass that does not see the leases yet does not see the report either, and its own
         transaction fails: no port is leased twice for one index.
@@ -230,7 +239,7 @@ class _Pass:
         if self._report is None:
             return
         again = Put(self._c.world.keys.report(self._job), encode(self._report))
-        async with self._c.ports.choosing(self._seen, wanted) as groups:
+        async with choosing as groups:
             for leases in groups:
                 guards = (*self._guards(), *(write.guard for write in leases))
                 puts = (*(write.put for write in leases), again)

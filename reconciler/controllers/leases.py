@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from reconciler.controllers.duties import Duties
+from reconciler.controllers.line import first_held_up
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
+from reconciler.loop.workqueue import Priority, WorkQueue
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Lease
 from reconciler.store.codec import encode
 from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
@@ -32,10 +36,13 @@ class LeaseController:
     store: KeyValueStore
     quarantine_s: float
     hold: MassHold
+    duties: Duties
+    jobs: WorkQueue[JobId]
     now: Callable[[], datetime]
 
     async def reconcile(self, name: str) -> float | None:
         """Look at one lease, ``<gateway>/<port>``; return when its quarantine is over."""
+        self._serve_next()
         stored = self.world.leases.get(name)
         if stored is None:
             return None
@@ -49,12 +56,20 @@ class LeaseController:
         if left_s > 0:
             return left_s
         # A change that a leader sent before it died may take effect any time until then; an earlier look is no proof.
-        if not self.sight.is_closed_since(lease, lease.quarantine_ends):
+        closed = self.sight.is_closed_since(lease, lease.quarantine_ends)
+        if not (closed or self.duties.known().get(GatewayName(lease.gateway)) is Duty.GONE):
             return CLOSING_S
+        if not closed:
+            log.warning("port_abandoned", gateway=lease.gateway, port=lease.port, job=lease.job)
         key = self.world.keys.lease(GatewayName(lease.gateway), lease.port)
         await self.store.commit((Unchanged(key, revision),), (Delete(key),))
         log.info("lease_removed", gateway=lease.gateway, port=lease.port, job=lease.job)
         return None
+
+    def _serve_next(self) -> None:
+        """Wake who is first in the line for ports: a lease that came or went may have made room, or a turn."""
+        if (first := first_held_up(self.world)) is not None:
+            self.jobs.add(first, Priority.URGENT)
 
     async def _check_owner(self, lease: Lease, revision: Revision) -> None:
         """Release a lease whose job nobody wishes, after a fresh read of the wish."""

@@ -1,13 +1,11 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
 import random
-import re
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,13 +13,17 @@ import structlog
 
 from reconciler.actuators.protocols import Forwarder
 from reconciler.controllers.leases import released_at
+from reconciler.controllers.line import line
+from reconciler.controllers.rooms import Rooms
+from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.errors import Conflict, Terminal
 from reconciler.model.base import GatewayName
 from reconciler.model.decision import LeasePorts, Seen
+from reconciler.model.gateway import LEAVING
 from reconciler.model.lease import Lease
 from reconciler.model.report import Service
-from reconciler.plan.ports import PortRange, RangeFull, candidates, choose_gateway
+from reconciler.plan.ports import PortRange, RangeFull, candidates, ports_ahead
 from reconciler.store.codec import encode
 from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
 
@@ -51,64 +53,92 @@ class LeaseWrite(NamedTuple):
     put: Put
 
 
+Groups = list[list[LeaseWrite]]
+"""As many writes as fit a transaction each."""
+
+
 @dataclass
 class Ports:
     """The leases of jobs, written to etcd."""
 
     world: World
+    sight: Sight
     store: KeyValueStore
     gateways: Mapping[GatewayName, Forwarder]
+    rooms: Rooms
     settings: PortSettings
     now: Callable[[], datetime]
     chance: Callable[[], float] = random.random
-    _promised: Counter[GatewayName] = field(default_factory=Counter, init=False)
 
     @asynccontextmanager
-    async def choosing(self, seen: Seen, wanted: LeasePorts) -> AsyncGenerator[list[list[LeaseWrite]]]:
-        """Choose a free port for each index, all on one gateway; give the writes, as many as fit a transaction each.
+    async def choosing(self, seen: Seen, wanted: LeasePorts) -> AsyncGenerator[Groups]:
+        """Choose a free port for each index, all on one gateway; give the writes.
 
-        Until the context ends they count as taken, so that jobs that start together are spread.
+        Until the context ends they count as taken.
 
         Raises:
-            RangeFull: no gateway has room.
+            RangeFull: no gateway has room, or none beside what others asked for earlier.
+            NoGateway: none takes sessions.
             Terminal: the gateway knows no such node.
         """
-        count = len(wanted.indices)
         name = self._gateway(seen, wanted)
-        self._promised[name] += count
-        try:
-            yield await self._choose(name, seen, wanted)
-        finally:
-            self._promised[name] -= count
+        with self.rooms.promising(name, len(wanted.indices)):
+            yield _grouped([self._taking(lease) for lease in await self._choose(name, seen, wanted)])
 
-    async def _choose(self, name: GatewayName, seen: Seen, wanted: LeasePorts) -> list[list[LeaseWrite]]:
+    @asynccontextmanager
+    async def moving(self, seen: Seen, leases: tuple[Lease, ...]) -> AsyncGenerator[Groups]:
+        """Choose ports on one other gateway that lead where these do, of the same numbers where they are free.
+
+        Raises:
+            RangeFull: no other gateway has room.
+            NoGateway: no other takes sessions.
+        """
+        name = self._refuge(seen, leases)
+        with self.rooms.promising(name, len(leases)):
+            ports = await self._free_here(self.gateways[name], [lease.port for lease in leases])
+            moved = [self._moved(lease, name, port, seen) for lease, port in zip(leases, ports, strict=True)]
+            yield _grouped([self._taking(lease) for lease in moved])
+
+    async def _choose(self, name: GatewayName, seen: Seen, wanted: LeasePorts) -> list[Lease]:
         gateway = self.gateways[name]
         nodes = seen.forward.nodes if seen.forward is not None else (wanted.node,)
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
-        taken, before = self._taken(name), _lost(seen, wanted)
+        taken, before = self.rooms.taken(name), _lost(seen, wanted)
         kept = {i: b.external_port for i, b in before.items() if b.gateway == name and b.external_port not in taken}
         avoided = taken | frozenset(kept.values())
         count = len(wanted.indices) - len(kept)
         fresh = iter(await self._free_ports(gateway, avoided, tuple(addresses.values()), count))
-        writes = []
+        chosen = []
         for index in wanted.indices:
             port = kept[index] if index in kept else next(fresh)
-            lease = Lease.model_validate(
-                {
-                    "job": seen.wish.id,
-                    "index": index,
-                    "gateway": name,
-                    "external_ip": self.settings.external_ips[name],
-                    "port": port,
-                    "run": wanted.run,
-                    "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
-                    "target_ip": addresses[wanted.node],
-                    "sources": seen.wish.spec.allow_from,
-                    "leased": self.now(),
-                }
-            )
-            writes.append(self._taking(lease))
-        return [writes[start : start + LEASES_AT_ONCE] for start in range(0, len(writes), LEASES_AT_ONCE)]
+            listens = before[index].internal_port if index in before else port
+            lease = {
+                "job": seen.wish.id,
+                "index": index,
+                "gateway": name,
+                "external_ip": self.settings.external_ips[name],
+                "port": port,
+                "run": wanted.run,
+                "target_host": f"{wanted.node}{self.settings.hostname_suffix}",
+                "target_ip": addresses[wanted.node],
+                "target_port": listens if listens != port else None,
+                "sources": seen.wish.spec.allow_from,
+                "leased": self.now(),
+            }
+            chosen.append(Lease.model_validate(lease))
+        return chosen
+
+    def _moved(self, lease: Lease, name: GatewayName, port: int, seen: Seen) -> Lease:
+        return lease.model_copy(
+            update={
+                "gateway": name,
+                "external_ip": IPv4Address(self.settings.external_ips[name]),
+                "port": port,
+                "target_port": lease.internal_port if lease.internal_port != port else None,
+                "sources": seen.wish.spec.allow_from,
+                "leased": self.now(),
+            }
+        )
 
     def _taking(self, lease: Lease) -> LeaseWrite:
         log.info("port_chosen", job=lease.job, index=lease.index, gateway=lease.gateway, port=lease.port)
@@ -121,39 +151,58 @@ class Ports:
         held += [lost.gateway for lost in _lost(seen, wanted).values() if lost.gateway in self.gateways]
         if held:
             return self._configured(GatewayName(held[0]))
-        answering = [name for name, gateway in self.gateways.items() if gateway.health.healthy]
-        usable = answering or list(self.gateways)  # if none answers, one is asked all the same and says why
-        taken = {name: len(self._taken(name)) + self._promised[name] for name in usable}
-        return choose_gateway(taken, self.settings.ports, len(wanted.indices))
+        ahead = ports_ahead(seen.forward, line(self.world)) if seen.forward is not None else 0
+        return self.rooms.choose(len(wanted.indices), ahead)
+
+    def _refuge(self, seen: Seen, leases: tuple[Lease, ...]) -> GatewayName:
+        """Follow those ports of the job that have moved already, or take the emptiest gateway."""
+        arrived = [
+            lease.gateway for lease in seen.open_leases if seen.duties.get(GatewayName(lease.gateway)) not in LEAVING
+        ]
+        return self._configured(GatewayName(arrived[0])) if arrived else self.rooms.choose(len(leases))
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:
             raise Terminal(f"the job has ports on the gateway {name}, which is not configured")
         return name
 
-    def _taken(self, gateway: GatewayName) -> frozenset[int]:
-        """Return the gateway's ports that are leased or in quarantine; an unreadable lease takes its port too."""
-        prefix = f"{gateway}/"
-        names = (name for name in self.world.leases.names() if name.startswith(prefix))
-        return frozenset(int(port) for name in names if re.fullmatch("[0-9]{1,5}", port := name.removeprefix(prefix)))
+    async def _free_here(self, gateway: Forwarder, wished: Sequence[int]) -> list[int]:
+        """Return as many ports that nobody uses on the gateway; the nodes' are the applications' own already."""
+        taken = self.rooms.taken(gateway.name)
+        same = [port for port in wished if port not in taken]
+        heard = await self._listening(gateway, same, ())
+        kept = [port for port in same if not heard[port]]
+        others = iter(await self._free_ports(gateway, taken | frozenset(same), (), len(wished) - len(kept)))
+        return [port if port in kept else next(others) for port in wished]
 
     async def _free_ports(
         self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...], count: int
     ) -> list[int]:
         """Return ports without a lease on which nothing listens, on the gateway and on every node of the job."""
         chance = None if self.settings.static else self.chance
-        offered = iter(candidates(taken, self.settings.ports, chance))
+        avoided = frozenset(taken) | self.rooms.reserved(frozenset(map(IPv4Address, ips)))
+        offered = iter(candidates(avoided, self.settings.ports, chance))
         free: list[int] = []
         while batch := list(islice(offered, count - len(free))):
-            occupied = await gateway.listening(batch, ips)
+            occupied = await self._listening(gateway, batch, ips)
             free += [port for port in batch if not occupied[port]]
-            for port in batch:
-                if occupied[port]:
-                    log.warning("port_occupied", gateway=gateway.name, port=port, listening=occupied[port])
         if len(free) == count:
             return free
         first, last = self.settings.ports.first, self.settings.ports.last
         raise RangeFull(f"no {count} ports of {first}-{last} are free on {gateway.name}")
+
+    async def _listening(
+        self, gateway: Forwarder, ports: Sequence[int], ips: tuple[str, ...]
+    ) -> Mapping[int, tuple[str, ...]]:
+        """Ask where each port is taken, and remember what the gateway's own programs take from us."""
+        found = await gateway.listening(ports, ips) if ports else {}
+        for port, places in found.items():
+            if places:
+                log.warning("port_occupied", gateway=gateway.name, port=port, listening=places)
+        own = frozenset(port for port, places in found.items() if "gateway" in places)
+        known = self.sight.occupied.get(gateway.name, frozenset())
+        self.sight.occupied[gateway.name] = (known - frozenset(ports)) | own
+        return found
 
     async def release(self, leases: tuple[Lease, ...]) -> Revision:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""
@@ -177,6 +226,10 @@ class Ports:
         if stored is None or stored.value != lease:
             raise Conflict(f"{key} changed")
         return await self.store.commit((Unchanged(key, stored.mod_revision),), (Put(key, encode(new)),))
+
+
+def _grouped(writes: Sequence[LeaseWrite]) -> Groups:
+    return [list(writes[start : start + LEASES_AT_ONCE]) for start in range(0, len(writes), LEASES_AT_ONCE)]
 
 
 def _lost(seen: Seen, wanted: LeasePorts) -> dict[int, Service]:

@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from reconciler.actuators.hands import Hands
+from reconciler.controllers.duties import Duties
 from reconciler.controllers.gathering import gather
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
@@ -21,6 +22,7 @@ from reconciler.model.decision import (
     LeasePorts,
     Limits,
     Look,
+    MoveLeases,
     ReleaseLeases,
     Submit,
 )
@@ -57,6 +59,8 @@ def _in_words(action: Action) -> str:
             return f"cancel Slurm job {row.slurm_id} ({row.state})"
         case LeasePorts(indices, node, _):
             return f"lease {len(indices)} ports to {node}"
+        case MoveLeases(leases):
+            return f"move {_ports(leases)}"
         case ChangeSources(leases, sources):
             return f"let {', '.join(map(str, sources)) or 'everyone'} in at {_ports(leases)}"
         case ReleaseLeases(leases):
@@ -107,11 +111,12 @@ class Previewer:
         return sight
 
     def _previews(self, sight: Sight, jobs: list[JobId]) -> Iterator[Preview]:
+        duties = Duties(self.world, self.hands.gateways, None, self.now)  # one look is no failure for long
         for job in jobs:
             try:
                 stored = self.world.wishes.get(job)
                 if stored is not None:
-                    seen = gather(self.world, sight, self.hands.slurm.nodes, stored.value)
+                    seen = gather(self.world, sight, duties, self.hands.slurm.nodes, stored.value)
                     yield Preview(job, plan(seen, self.limits, self.now()))
             except Unreadable as error:
                 yield Preview(job, None, str(error))

@@ -49,13 +49,16 @@ class Queues:
             report=lambda name: self.jobs.add(JobId(name)),
             lease=self.lease_changed,
             question=lambda name: self.users.add(name, Priority.URGENT),
+            gateway_wish=lambda name: self.nodes.add(name, Priority.URGENT),
             switch=lambda _: self.resyncs.add(EVERYTHING, Priority.URGENT),
         )
 
     def lease_changed(self, name: str) -> None:
-        """Look at a lease, ``<gateway>/<port>``, and at once at its gateway: its rules follow from it."""
+        """Look at a lease, ``<gateway>/<port>``, and at once at its gateway: its rules and report follow from it."""
+        gateway = name.rpartition("/")[0]
         self.leases.add(name)
-        self.gateways.add(GatewayName(name.rpartition("/")[0]), Priority.URGENT)
+        self.gateways.add(GatewayName(gateway), Priority.URGENT)
+        self.nodes.add(gateway)
 
     def everything(self) -> tuple[AnyQueue, ...]:
         """Return all queues, for a stop."""

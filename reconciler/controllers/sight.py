@@ -28,6 +28,8 @@ class Sight:
     """When the last read-back of each was asked for: what it shows may be this old."""
     unconfirmed: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """Ways that a change may have opened, under way or without an answer; the next read-back tells."""
+    occupied: dict[GatewayName, frozenset[int]] = field(default_factory=dict)
+    """Ports of ours on which something of the gateway's own listens, as found when ports were chosen."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)
 
     def link(self, lease: Lease) -> Link:

@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, JobId, Value
+from reconciler.model.gateway import GatewayReport, GatewayWish
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport, Report, UserAnswer
 from reconciler.model.wish import ControllerWish, ExitReport, ForwardRequest, UserQuestion, Wish
@@ -28,6 +29,15 @@ class Stored(Generic[V]):
     mod_revision: Revision
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A value that cannot be read, and the revision at which it was written."""
+
+    key: str
+    error: Unreadable
+    mod_revision: Revision
+
+
 class Shelf(Generic[V]):
     """All values below one prefix, by the rest of their key. What cannot be read is parked under its name."""
 
@@ -36,7 +46,7 @@ class Shelf(Generic[V]):
         self._kind = kind
         self._name_of = name_of
         self._values: dict[str, Stored[V]] = {}
-        self._parked: dict[str, Unreadable] = {}
+        self._parked: dict[str, Parked] = {}
 
     @property
     def prefix(self) -> str:
@@ -49,7 +59,7 @@ class Shelf(Generic[V]):
         try:
             value = self._read(name, entry)
         except Unreadable as error:
-            self._parked[name] = error
+            self._parked[name] = Parked(entry.key, error, entry.mod_revision)
             log.error("key_parked", key=entry.key, message=str(error))
             return
         self._parked.pop(name, None)
@@ -75,8 +85,12 @@ class Shelf(Generic[V]):
             Unreadable: there is one, and it cannot be read.
         """
         if name in self._parked:
-            raise self._parked[name]
+            raise self._parked[name].error
         return self._values.get(name)
+
+    def parked(self, name: str) -> Parked | None:
+        """Return what is parked under this name, if anything is."""
+        return self._parked.get(name)
 
     def readable(self, name: str) -> V | None:
         """Return the last value that could be read of a key that is not gone; None when there is none."""
@@ -134,9 +148,33 @@ class LeaseShelf(Shelf[Lease]):
         """Return the job's leases by index, released ones included."""
         return sorted(self._by_job.get(job, {}).values(), key=lambda lease: (lease.index, lease.port))
 
+    def gateways(self) -> frozenset[GatewayName]:
+        """Return the names of all gateways that readable leases name."""
+        return frozenset(GatewayName(name) for name in self._by_gateway)
+
     def on_gateway(self, gateway: GatewayName) -> list[Lease]:
         """Return the gateway's leases by port, released ones included."""
         return sorted(self._by_gateway.get(gateway, {}).values(), key=lambda lease: lease.port)
+
+
+class ForwardShelf(Shelf[ForwardRequest]):
+    """The requests for ports; those that may still be unserved are found without a search."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(ForwardRequest, prefix, lambda forward: forward.job)
+        self._open: set[str] = set()
+
+    def put(self, entry: Entry) -> None:
+        """Take a new request: it is open until somebody has seen it served."""
+        super().put(entry)
+        self._open.add(entry.key.removeprefix(self.prefix))
+
+    def unserved(self, is_served: Callable[[ForwardRequest], bool]) -> list[ForwardRequest]:
+        """Return the requests that are not served yet, in no order; those that are will not be asked about again."""
+        readable = (request for name in self._open if (request := self.readable(name)) is not None)
+        found = [request for request in readable if not is_served(request)]
+        self._open = {request.job for request in found}
+        return found
 
 
 class _Shelf(Protocol):
@@ -164,6 +202,7 @@ class Listeners:
     lease: Callable[[str], None] = _nothing
     question: Callable[[str], None] = _nothing
     switch: Callable[[str], None] = _nothing
+    gateway_wish: Callable[[str], None] = _nothing
 
 
 @dataclass
@@ -177,14 +216,15 @@ class World:
         """Lay out one shelf per prefix."""
         keys = self.keys
         self.wishes = Shelf(Wish, keys.wishes, lambda wish: wish.id)
-        self.forwards = Shelf(ForwardRequest, keys.forwards, lambda forward: forward.job)
+        self.forwards = ForwardShelf(keys.forwards)
         self.exits = Shelf(ExitReport, keys.exits, lambda exit_report: exit_report.job)
         self.reports = Shelf(Report, keys.reports, lambda report: report.id)
         self.leases = LeaseShelf(keys.leases)
         self.questions = Shelf(UserQuestion, keys.questions, lambda question: question.user)
         self.switches = Shelf(ControllerWish, keys.controller_wish, lambda _: "")
         self.answers = Shelf(UserAnswer, keys.answers, lambda answer: answer.user)
-        self.gateways = Shelf(NodeReport, keys.gateways, lambda report: report.name)
+        self.gateway_wishes = Shelf(GatewayWish, keys.gateway_wishes, lambda wish: wish.name)
+        self.gateways = Shelf(GatewayReport, keys.gateways, lambda report: report.name)
         self.command_nodes = Shelf(NodeReport, keys.command_nodes, lambda report: report.name)
 
     @property
@@ -217,6 +257,7 @@ class World:
             (self.leases, tell.lease),
             (self.questions, tell.question),
             (self.switches, tell.switch),
+            (self.gateway_wishes, tell.gateway_wish),
             (self.answers, _nothing),
             (self.gateways, _nothing),
             (self.command_nodes, _nothing),

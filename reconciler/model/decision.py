@@ -1,9 +1,12 @@
 """What a plan is made of: everything seen of one job, and what follows from it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network
 
+from reconciler.model.base import GatewayName
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueListing, QueueRow
 from reconciler.model.report import Report
@@ -58,6 +61,8 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    duties: Mapping[GatewayName, Duty] = field(default_factory=dict)
+    """What each gateway is used for; one that is not named serves."""
     exit_report: ExitReport | None = None
     """What the job told of its end; explains it, and never decides that it ended."""
 
@@ -112,6 +117,13 @@ class LeasePorts:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveLeases:
+    """Lease ports on another gateway that lead where these do; these stay until the new ones work."""
+
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSources:
     """Let these networks connect to these ports, and nobody else; none named means everyone."""
 
@@ -131,7 +143,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Look | Cancel | LeasePorts | ChangeSources | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | LeasePorts | MoveLeases | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,14 @@ class Lease(Value):
     external_ip: IPv4Address
     """The gateway's public address: with the port, the link that users follow."""
     port: Annotated[int, Field(ge=1024, le=65535)]
-    """The same on the gateway and on the job's nodes."""
+    """On the gateway, and on the job's nodes too unless `target_port` says otherwise."""
     run: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
     """Which run of the job asked for it: Slurm id and how often it had been requeued, ``4711.0``."""
     target_host: str
     """Name of the job's first node in the sessions' network, as the gateway resolves it."""
     target_ip: IPv4Address
+    target_port: Annotated[int, Field(ge=1024, le=65535)] | None = None
+    """Where the application listens on the node, if not on `port`: a session that moved here keeps that port."""
     sources: tuple[Network, ...] = ()
     """Who may connect; empty: everyone."""
     leased: Moment
@@ -41,6 +43,11 @@ class Lease(Value):
         """The run as Slurm id and requeues; runs of one job come in this order."""
         slurm_id, _, requeues = self.run.partition(".")
         return int(slurm_id), int(requeues)
+
+    @property
+    def internal_port(self) -> int:
+        """Where the application listens on the job's node."""
+        return self.target_port or self.port
 
     @property
     def released(self) -> bool:
@@ -61,7 +68,7 @@ class Route:
     @classmethod
     def of(cls, lease: Lease) -> "Route":
         """Return the route that an open lease stands for."""
-        return cls(lease.port, str(lease.target_ip), lease.port, canonical(lease.sources))
+        return cls(lease.port, str(lease.target_ip), lease.internal_port, canonical(lease.sources))
 
     @property
     def way(self) -> "Route":

@@ -108,7 +108,7 @@ class UserAnswer(Value):
 
 
 class NodeReport(Value):
-    """``observed/command-nodes/<name>`` and ``observed/gateways/<name>``: is the node of use?"""
+    """``observed/command-nodes/<name>``: is the node of use? A gateway's says more, see `reconciler.model.gateway`."""
 
     schema_version: Literal[1] = 1
     name: str
@@ -116,7 +116,3 @@ class NodeReport(Value):
     reason: str
     """One sentence; what failed, when it is not healthy."""
     since: Moment
-    rules: int | None = None
-    """Gateways: routes in force."""
-    backend: Literal["nft", "legacy"] | None = None
-    """Gateways: the kind of iptables found at first contact."""

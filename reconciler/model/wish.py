@@ -76,6 +76,8 @@ class Wish(Value):
     generation: Annotated[int, Field(ge=1)] = 1
     """Counts changes of the wish; a report names the one it speaks of."""
     created: Moment
+    by: str | None = None
+    """The credential that made it; None in wishes from before this was kept."""
     deleted: Moment | None = None
     """Since when nobody wants it any more; the key goes last, when every effect is confirmed gone."""
     force: Force | None = None
@@ -95,10 +97,12 @@ class ForwardRequest(Value):
     job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
     ports: Annotated[int, Field(ge=1, le=1000)]
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
-    """The job's nodes as Slurm names them; the first one is where the ports lead."""
+    """The job's nodes as Slurm names them."""
     slurm_job_id: Annotated[int, Field(ge=1)]
     restarts: Annotated[int, Field(ge=0)] = 0
     """How often Slurm had requeued the job when it asked (SLURM_RESTART_COUNT): an earlier run's ports are void."""
+    node_rank: Annotated[int, Field(ge=0)] = 0
+    """Which of the nodes the ports lead to, from 0."""
     digest: str
     """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
     asked: Moment
@@ -107,6 +111,11 @@ class ForwardRequest(Value):
     def run(self) -> str:
         """Which run of the job asked: a later one has another id, or was requeued more often."""
         return f"{self.slurm_job_id}.{self.restarts}"
+
+    @property
+    def node(self) -> str:
+        """Where the ports lead; a rank that the job does not have is its last node."""
+        return self.nodes[min(self.node_rank, len(self.nodes) - 1)]
 
 
 class ExitReport(Value):

@@ -25,6 +25,7 @@ from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
+from reconciler.plan.placement import with_moves
 from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
 
 STEP_S = 2.0
@@ -47,15 +48,13 @@ def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits)
     decision = _next_step(seen, view, limits, now)
-    return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
+    return _hold(decision, seen, view, now) if seen.paused else _with_sources(with_moves(decision, seen), seen)
 
 
 def _with_sources(decision: Decision, seen: Seen) -> Decision:
     """Return the decision, first of all that open ports are for whom the wish says, whatever Slurm shows (I5)."""
-    released = {
-        lease.port for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases
-    }
-    kept = (lease for lease in seen.open_leases if lease.port not in released)
+    released = {lease for action in decision.actions if isinstance(action, ReleaseLeases) for lease in action.leases}
+    kept = (lease for lease in seen.open_leases if lease not in released)
     outdated = tuple(lease for lease in kept if lease.sources != seen.wish.spec.allow_from)
     if not outdated:
         return decision
@@ -165,7 +164,7 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:
         return Decision(
-            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.nodes[0], seen.forward.run)), STEP_S
+            "PortsMissing", report, (*surplus, LeasePorts(missing, seen.forward.node, seen.forward.run)), STEP_S
         )
     if not status.all_live(seen):
         return Decision("RulesMissing", report, surplus, STEP_S)

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
+from reconciler.model.base import GatewayName
 from reconciler.model.decision import Hindrance, Link, Seen
+from reconciler.model.gateway import Duty
 from reconciler.model.report import Condition, Phase, Report, Service
 from reconciler.model.wish import Wish
 from reconciler.plan import ends
 from reconciler.plan.claims import Claim
+from reconciler.plan.placement import place
 from reconciler.plan.slurm import SlurmView, Standing
 
 PROGRESSING = "Progressing"
@@ -17,7 +20,7 @@ def report(seen: Seen, view: SlurmView, phase: Phase, now: datetime) -> Report:
     """Return the report for the phase; equal to the last one when nothing changed."""
     last = seen.report
     ports = _port_claims(seen) if phase not in {Phase.PENDING, Phase.SUBMITTED} else []
-    claims = [*_slurm_claims(seen, view, phase), *ports, *_removal_claims(seen, view, phase)]
+    claims = [*_slurm_claims(seen, view, phase), *ports, *_placement_claims(seen), *_removal_claims(seen, view, phase)]
     conditions = tuple(_aged(claim, last, now) for claim in claims)
     trouble = tuple(c for c in last.conditions if c.type == PROGRESSING) if last is not None else ()
     return Report(
@@ -80,7 +83,8 @@ def all_known(seen: Seen) -> bool:
 
 
 def _open_links(seen: Seen) -> tuple[Link, ...]:
-    return tuple(link for link in seen.links if not link.lease.released)
+    """Return the links that users are told of: of a port that moves, the one that serves now."""
+    return place(seen).serving
 
 
 def _aged(claim: Claim, last: Report | None, now: datetime) -> Condition:
@@ -148,11 +152,39 @@ def _kept_port_claims(last: Report | None) -> list[Claim]:
     return [Claim(c.type, c.status, c.reason, c.message) for c in conditions if c.type in {"Forwarded", "Healthy"}]
 
 
+def _placement_claims(seen: Seen) -> list[Claim]:
+    """Say why a session moves, or ought to: its age is how long it has been waiting for a new place."""
+    if seen.wish.deleted is not None:
+        return []
+    for lease in (link.lease for link in place(seen).serving):
+        where = f"Port {lease.port} of {lease.gateway}"
+        match seen.duties.get(GatewayName(lease.gateway)):
+            case Duty.DRAIN:
+                return [Claim("Placed", "False", "GatewayDrained", f"{where} moves to another gateway.")]
+            case Duty.FAILED:
+                return [Claim("Placed", "False", "GatewayFailed", f"{where}, which does not answer, moves to another.")]
+            case Duty.GONE:
+                return [Claim("Placed", "False", "GatewayGone", f"{where}, which is gone, moves to another gateway.")]
+            case Duty.UNKNOWN:
+                message = f"{where} is in nobody's care: the configuration does not name that gateway."
+                return [Claim("Placed", "False", "GatewayUnknown", message)]
+            case _:
+                pass
+    return []
+
+
 def _removal_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     """Say which effect of a deleted job is still there; its age is the condition's."""
     if seen.wish.deleted is None or phase is not Phase.COMPLETING:
         return []
     ports = [f"{link.lease.gateway} port {link.lease.port}" for link in seen.links if link.live is not False]
+    unknown = sorted({link.lease.gateway for link in seen.links if _is_nobodys(link, seen)})
+    if unknown:
+        message = (
+            f"Ports of {', '.join(unknown)} cannot be confirmed closed, as the configuration does not name it;"
+            " say that it is gone, or delete by force."
+        )
+        return [Claim("Removed", "False", "GatewayUnknown", message)]
     if ports:
         return [Claim("Removed", "False", "PortsOpen", f"Not confirmed closed: {', '.join(ports)}.")]
     if view.standing in {Standing.ENDED, Standing.LOST, Standing.UNTRIED, Standing.REPEATABLE}:
@@ -162,11 +194,16 @@ def _removal_claims(seen: Seen, view: SlurmView, phase: Phase) -> list[Claim]:
     return [Claim("Removed", "False", "AwaitingSlurm", "Slurm has not shown yet that the job is gone.")]
 
 
+def _is_nobodys(link: Link, seen: Seen) -> bool:
+    gateway = GatewayName(link.lease.gateway)
+    return link.live is not False and seen.duties.get(gateway) is Duty.UNKNOWN
+
+
 def _services(seen: Seen) -> tuple[Service, ...]:
     last = seen.report.services if seen.report is not None else ()
     if not all_live(seen) or (last and not all_known(seen)):
         return last
-    return tuple(_service(link) for link in sorted(_open_links(seen), key=lambda link: link.lease.index))
+    return tuple(_service(link) for link in _open_links(seen))
 
 
 def _service(link: Link) -> Service:
@@ -176,7 +213,7 @@ def _service(link: Link) -> Service:
         gateway=link.lease.gateway,
         external_ip=link.lease.external_ip,
         external_port=link.lease.port,
-        internal_port=link.lease.port,
+        internal_port=link.lease.internal_port,
         target=link.lease.target_host,
         healthy=link.healthy,
     )

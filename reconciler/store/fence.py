@@ -34,6 +34,9 @@ RETRIES_PER_RENEWAL = 5
 """A renewal that failed is tried again after this fraction of the time between two: etcd may change its leader."""
 
 
+RESTORE_TIMEOUT_S = 0.5
+"""No longer than the time between two renewals of the shortest lease that may be configured."""
+
 RESIGN_TIMEOUT_S = 1.0
 """The lease ends by itself soon enough."""
 
@@ -100,6 +103,8 @@ class Election:
         self._etcd_lease = EtcdLease(0)
         self._renewed_at = 0.0
         self._elected_at = Revision(0)
+        self._written_at = Revision(0)
+        self._value = b""
 
     async def win(self, leader: Callable[[], Leader]) -> SameLife:
         """Wait, as long as it takes, until nobody else leads; return the fence for every write from then on.
@@ -121,7 +126,8 @@ class Election:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         etcd_lease = await self._store.grant(self._ttl_s)
-        won = Put(self._key, encode(leader), etcd_lease)
+        value = encode(leader)
+        won = Put(self._key, value, etcd_lease)
         try:
             revision = await self._store.commit((Unchanged(self._key, Revision(0)),), (won,))
         except Retryable:
@@ -129,6 +135,7 @@ class Election:
                 await self._store.revoke(etcd_lease)
             raise
         self._etcd_lease, self._renewed_at, self._elected_at = etcd_lease, asked_at, revision
+        self._value, self._written_at = value, revision
         log.info("leader_elected", key=self._key, identity=leader.identity, revision=revision)
         return SameLife(self._key, revision)
 
@@ -137,6 +144,12 @@ class Election:
         listing = await self._store.list(self._key)
         if not listing.entries:
             return
+        if not listing.entries[0].etcd_lease:  # every leader's key has one, whatever its version
+            log.error(
+                "leader_key_stuck",
+                key=self._key,
+                message=f"no controller wrote this value, and it never goes by itself: etcdctl del {self._key}",
+            )
         async with contextlib.aclosing(self._store.watch(self._key, listing.revision)) as batches:
             async for batch in batches:
                 if any(isinstance(change, Removed) for change in batch.changes):
@@ -173,7 +186,17 @@ class Election:
         if entry is None or entry.create_revision != self._elected_at:
             raise Deposed(f"{self._key} is gone or somebody else's, though its etcd lease lives")
         self._renewed_at = asked_at
+        if entry.mod_revision != self._written_at:
+            await self._restore()
         return True
+
+    async def _restore(self) -> None:
+        """Put our own value back: one written over it by hand would outlive us, and nobody could lead any more."""
+        log.error("leader_key_restored", key=self._key, message="somebody has written over the leader's key")
+        ours = Put(self._key, self._value, self._etcd_lease)
+        with contextlib.suppress(Retryable, TimeoutError):  # the next renewal finds it as it is then
+            async with asyncio.timeout(RESTORE_TIMEOUT_S):
+                self._written_at = await self._store.commit((SameLife(self._key, self._elected_at),), (ours,))
 
     def require(self) -> None:
         """Return while this process surely leads; asked right before what no fence in etcd can refuse.

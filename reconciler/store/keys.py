@@ -58,6 +58,20 @@ class Keys:
         return f"{self.prefix}/desired/controller"
 
     @property
+    def turnstile(self) -> str:
+        """Which job the API let in last; written only where jobs are limited."""
+        return f"{self.prefix}/desired/admission"
+
+    @property
+    def gateway_wishes(self) -> str:
+        """All that operators wish of gateways."""
+        return f"{self.prefix}/desired/gateways/"
+
+    def gateway_wish(self, name: GatewayName) -> str:
+        """Name what operators wish of one gateway."""
+        return f"{self.gateway_wishes}{name}"
+
+    @property
     def reports(self) -> str:
         """All reports on jobs."""
         return f"{self.prefix}/observed/jobs/"

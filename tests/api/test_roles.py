@@ -52,7 +52,7 @@ async def test_a_role_gets_as_far_as_the_table_says(world: World, role: Role, ro
     assert least is not None
     before = await world.wishes()
     async with await as_role(world, role) as client:
-        response = await client.request(method, path.replace("{job}", JOB), json={})
+        response = await client.request(method, path.replace("{job}", JOB).replace("{name}", "gateway-1"), json={})
         problem = await response.json() if response.status == 403 else {}
 
     assert (problem.get("type") == "/problems/role-lacking") is not role.may(least)

@@ -143,6 +143,14 @@ async def test_a_handshake_that_never_ends_is_cut(site: Site, world: World) -> N
         writer.close()
 
 
+@pytest.mark.invariant("I11")
+def test_a_key_that_everybody_may_read_is_refused(site: Site) -> None:
+    (site.folder / "door.key").chmod(0o644)
+
+    with pytest.raises(ConfigError, match="chmod 0640"):
+        tls.context(TlsFiles(site.folder / "door.crt", site.folder / "door.key"))
+
+
 @pytest.mark.parametrize("name", ["tls_cert_file", "client_ca_file"])
 async def test_a_door_does_not_open_without_its_certificates(site: Site, world: World, name: str) -> None:
     api = site.config.api.model_copy(update={name: site.folder / "none"})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
-from reconciler.errors import Superseded, Terminal, Unreachable
+from reconciler.errors import HostUnknown, Superseded, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 
@@ -55,6 +55,11 @@ class FakeGateway:
         """Its kind of iptables."""
         return "nft"
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right."""
+        return ()
+
     async def read(self) -> frozenset[Route]:
         """Return the routes in force."""
         self._answer()
@@ -90,7 +95,7 @@ class FakeGateway:
         """Return a host's address."""
         self._answer()
         if host not in self.hosts and not host.replace(".", "").isdecimal():
-            raise Terminal(f"the gateway knows no host {host}")
+            raise HostUnknown(f"the gateway knows no host {host}")
         return self.hosts.get(host, host)
 
     async def listening(self, ports: Sequence[int], ips: Sequence[str]) -> Mapping[int, tuple[str, ...]]:

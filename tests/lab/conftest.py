@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 LOG_LINES = 25
 """Of each daemon's log, beside a failure."""
+
+FIGURE = re.compile(r"WARNING +tests\.lab\.")
+"""A line of a test's own log that tells what was measured."""
 
 Timings = Mapping[str, Mapping[str, float]]
 """Sections of the configuration, and what they say."""
@@ -77,9 +81,24 @@ def pytest_runtest_makereport(
     portal = getattr(item, "funcargs", {}).get("portal")
     if report.failed and isinstance(portal, Portal):
         for name, daemon in portal.daemons.running.items():
-            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()[-LOG_LINES:]
-            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(said)))
+            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()
+            telling = [line for line in said if '"request_answered"' not in line][-LOG_LINES:]
+            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(telling)))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured, for nobody reads the log of a test that passes."""
+    logs = [
+        text
+        for report in terminalreporter.stats.get("passed", ())
+        for title, text in report.sections
+        if title == "Captured log call"
+    ]
+    figures = [line.split("  ", 1)[-1] for log in logs for line in log.splitlines() if FIGURE.match(line)]
+    if figures:
+        terminalreporter.section("what was measured")
+        terminalreporter.write_line("\n".join(figures))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,9 @@ from tests.lab.portal import Link
 ENDED = frozenset({"CANCELLED", "COMPLETED", "FAILED", "COMPLETING"})
 _CHANGES = re.compile(r"COMMAND=\S*/(sbatch|scancel|iptables(?! -w \d+ (?:-t \w+ -S|--version)\b))\b.*")
 
+_RANGE = re.compile(r"port \d+:\d+")
+"""The way into a bucket names its first and its last port, which need not be open."""
+
 TALK = """
 import socket, sys, time
 line = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
@@ -70,7 +73,8 @@ def rules(site: Site, port: int) -> list[str]:
         for table in ("filter", "nat")
         for line in site.exec(gateway, ["iptables", "-w", "-t", table, "-S"]).stdout.splitlines()
     ]
-    return [line for line in lines if re.search(rf"(?<!\d){port}(?!\d)", line)]
+    named = ((line, _RANGE.sub("", line)) for line in lines)
+    return [line for line, words in named if re.search(rf"(?<!\d){port}(?!\d)", words)]
 
 
 def keys(daemons: Daemons, prefix: str = "/bwvisu/") -> dict[str, str]:

@@ -84,6 +84,23 @@ def test_a_forced_delete_with_its_gateway_down_is_over_at_once_and_the_port_is_c
     wait_until(lambda: rules(portal.site, link.port) == [], "its rules are gone")
 
 
+@pytest.mark.parametrize("kind", ["observed/jobs", pytest.param("desired/forwards", marks=pytest.mark.long)])
+def test_a_job_with_an_unreadable_value_stays_as_it_is_until_it_is_deleted_by_force(portal: Portal, kind: str) -> None:
+    job = portal.submit("alone.sh", {"page_title": "Damaged"})
+    [link] = portal.wait_links(job)
+    key, log_file = f"/bwvisu/{kind}/{job}", portal.daemons.log_file("controller")
+    portal.daemons.etcdctl("put", key, "garbage")
+    portal.delete(job)
+    wait_until(lambda: parked(log_file.read_text(), key), "it is said on its key")
+    assert page(portal.daemons, link)
+    assert portal.daemons.etcdctl("get", key, "--print-value-only").strip() == "garbage"
+    assert portal.daemons.cli("delete", job, "--force").returncode == 0
+    wait_until(lambda: portal.is_gone(job), "it is over")
+    assert any("parked_key_removed" in line and key in line for line in log_file.read_text().splitlines())
+    wait_until(lambda: living(slurm_jobs(portal.site, job)) == [], "its Slurm job is cancelled as an orphan")
+    wait_until(lambda: rules(portal.site, link.port) == [], "its rules are gone")
+
+
 @pytest.mark.invariant("I9")
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.long)])
 def test_a_restart_over_many_sessions_changes_nothing(portal: Portal, count: int) -> None:
@@ -147,6 +164,12 @@ def another_instances_job(portal: Portal, comment: str) -> str:
     done = portal.site.exec("cmd2", [*words, "--chdir=/tmp"], user="alice")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def parked(said: str, key: str) -> bool:
+    """Tell whether the log names the key as one that cannot be read, and the pass over its job as parked."""
+    about = [line for line in said.splitlines() if key in line]
+    return all(any(event in line for line in about) for event in ("key_parked", "pass_parked"))
 
 
 def reasons(portal: Portal, job: str) -> set[str]:

@@ -178,6 +178,22 @@ def test_a_rebooted_compute_node_is_no_end_for_the_session_but_a_new_start(porta
     assert [job.slurm_id for job in slurm_jobs(portal.site, session)] == [running.slurm_id]
 
 
+@pytest.mark.long
+def test_a_session_that_is_to_end_with_its_node_ends_when_that_is_rebooted(portal: Portal, session: str) -> None:
+    job = portal.submit("alone.sh", {"page_title": "Once"}, **{"on-node-failure": "end"})
+    [link] = portal.wait_links(job)
+    [node] = nodes_of(portal, job)
+    portal.site.reboot(node)
+    wait_until(lambda: is_over(portal, job), "Slurm misses the job on its node", pause_s=1.0)
+    assert ending(portal.report(job)).reason == "NodeFailure"
+    wait_until(lambda: rules(portal.site, link.port) == [], "no rule is left")
+    assert len(slurm_jobs(portal.site, job)) == 1
+    portal.remove(job)
+    for lost in slurm_jobs(portal.site, session):  # it may have been on the same node
+        begins_now(portal, lost.slurm_id)
+    portal.wait_links(session)
+
+
 def test_no_outage_left_a_stack_trace_in_the_logs(portal: Portal) -> None:
     """Runs last: whatever broke above was foreseen, so it is said in a line, not dumped."""
     for name in ("api", "controller"):
@@ -195,6 +211,12 @@ def misses(portal: Portal, job: str) -> bool:
     """Let Slurm ask its nodes what runs; it misses what none has named for 20 s (slurmctld, _purge_missing_jobs)."""
     portal.site.exec("cmd1", ["scontrol", "reconfigure"])
     return portal.report(job).phase is Phase.SUBMITTED
+
+
+def is_over(portal: Portal, job: str) -> bool:
+    """Let Slurm ask its nodes what runs, as `misses` does."""
+    portal.site.exec("cmd1", ["scontrol", "reconfigure"])
+    return portal.report(job).phase is Phase.FINISHED
 
 
 def begins_now(portal: Portal, slurm_id: str) -> bool:

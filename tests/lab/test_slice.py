@@ -2,18 +2,16 @@
 
 import json
 import logging
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from deploy.site import INTERNAL, NodeProcess
+from deploy.site import INTERNAL
 from reconciler.model.report import Phase
-from tests.lab.actions import PATIENCE_S, reaches, wait_until
-from tests.lab.looks import TALK, keys_of, living, page, rules, slurm_jobs
-from tests.lab.portal import Link, Portal
+from tests.lab.actions import reaches, wait_until
+from tests.lab.looks import keys_of, living, page, rules, slurm_jobs
+from tests.lab.portal import Portal
+from tests.lab.talks import last_words, talking
 
 LINGERS_S = 4
 """How long an echo still answers after it was told to end: only rules can cut it off sooner (seconds)."""
@@ -99,23 +97,3 @@ def test_a_narrowed_source_list_cuts_connections_within_a_second_and_a_widened_o
     assert portal.ask("PATCH", f"/v1/jobs/{job}", json.dumps({"allow-from": []})).status == 200
     wait_until(lambda: reaches(portal.site, "outside", link.ip, link.port), "everyone is let in again")
     portal.remove(job)
-
-
-@contextmanager
-def talking(portal: Portal, link: Link) -> Iterator[NodeProcess]:
-    """Talk to an echo from outside, over one connection that stays open."""
-    words = ["python3", "-c", TALK, link.ip, str(link.port)]
-    with portal.site.popen("outside", words, stdout=subprocess.PIPE) as talk:
-        assert talk.stdout is not None
-        assert talk.stdout.readline() == b"open\n"
-        try:
-            yield talk
-        finally:
-            talk.kill()
-
-
-def last_words(talk: NodeProcess) -> tuple[float, int]:
-    """Wait for the end of a talk; return since when nobody answered (monotonic), and how often somebody had."""
-    said, _ = talk.communicate(timeout=PATIENCE_S)
-    since, answered = said.split()
-    return float(since), int(answered)

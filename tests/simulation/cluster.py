@@ -163,7 +163,7 @@ class Cluster:
     def let_answer(self, lease: Lease, *, listens: bool) -> None:
         """Let the application behind a lease accept connections, or end."""
         for gateway in self.gateways.values():
-            (gateway.listen if listens else gateway.stop_listening)(str(lease.target_ip), lease.port)
+            (gateway.listen if listens else gateway.stop_listening)(str(lease.target_ip), lease.internal_port)
 
 
 def at_once(asked: Coroutine[None, None, T]) -> T:

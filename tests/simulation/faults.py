@@ -35,6 +35,7 @@ class Fault(StrEnum):
     RULE_BROKEN = "rule removed by hand"
     STRAY_RULE = "rule without an owner"
     GATEWAY_DOWN = "gateway unreachable"
+    GATEWAY_WISHED = "gateway cordoned, drained or back"
     PORT_OCCUPIED = "port occupied"
     CLOCK_JUMP = "clock jump"
     WISH_MISLAID = "wish deleted by hand and put back"

@@ -109,6 +109,11 @@ class GatewayHand:
         """Its kind of iptables."""
         return self._world.backend
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right."""
+        return self._world.complaints
+
     async def read(self) -> frozenset[Rule]:
         """Return the routes in force."""
         return await self._ask(READ, lambda: at_once(self._world.read()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease, Route
-from reconciler.model.report import Report
+from reconciler.model.report import Phase, Report
 from reconciler.store.kv import Delete, Put, Write
 from tests.fakes.slurm_world import FakeJob
 from tests.simulation.cluster import Cluster
@@ -15,6 +15,10 @@ from tests.simulation.process import Process
 
 BEHIND_S = 30.0
 """A healthy controller acts on what was true this long ago at most: a look of 20 s, a read of 5 s, and some."""
+
+
+SERVING = frozenset({Phase.RUNNING, Phase.AVAILABLE, Phase.UNHEALTHY})
+"""A session in one of these has users."""
 
 
 class Violated(AssertionError):
@@ -84,7 +88,18 @@ class Invariants:
             raise Violated(f"I3: {write.key} of {before.job} was given to {after.job}")
         if before is not None and after is None and self._in_force(before):
             raise Violated(f"I5: {write.key} was removed while its route is in force")
+        if before is not None and after is not None and after.released and not before.released:
+            self._check_given_back(before)
         self._note_route(before, after)
+
+    def _check_given_back(self, lease: Lease) -> None:
+        """I3: what the users of a running session are told of is theirs until they are told of something else."""
+        wish, report = self.books.wish(JobId(lease.job)), self.books.report(JobId(lease.job))
+        if wish is None or wish.deleted is not None or report is None or report.phase not in SERVING:
+            return
+        told = {(service.gateway, service.external_port, service.run) for service in report.services}
+        if (lease.gateway, lease.port, lease.run) in told:
+            raise Violated(f"I3: port {lease.port} of {lease.gateway} was given back, and {lease.job} is told of it")
 
     def _note_route(self, before: Lease | None, after: Lease | None) -> None:
         was = _open_route(before)

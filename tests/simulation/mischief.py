@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
 from tests.fakes.slurm_world import FakeJob
@@ -64,6 +65,7 @@ class Mischief:
             Fault.RULE_BROKEN: (0.010, self._break_rule),
             Fault.STRAY_RULE: (0.010, self._stray),
             Fault.GATEWAY_DOWN: (0.006, self._gateway_down),
+            Fault.GATEWAY_WISHED: (0.010, self._wish_gateway),
             Fault.PORT_OCCUPIED: (0.004, self._occupy),
             Fault.CLOCK_JUMP: (0.003, self._jump),
             Fault.WISH_MISLAID: (0.006, self._mislay),
@@ -187,6 +189,10 @@ class Mischief:
 
         gateway.down = True
         self.kernel.after(self.kernel.chance.uniform(1.0, 60.0), up)
+
+    def _wish_gateway(self) -> None:
+        gateway = self.kernel.chance.choice(list(self.cluster.gateways))
+        self.portal.wish_gateway(gateway, self.kernel.chance.choice((Duty.SERVE, Duty.CORDON, Duty.DRAIN, Duty.DRAIN)))
 
     def _occupy(self) -> None:
         gateway = self.kernel.chance.choice(list(self.cluster.gateways.values()))

@@ -10,9 +10,10 @@ from reconciler.config import Config
 from reconciler.controllers import jobs
 from reconciler.controllers.orphans import OrphanController
 from reconciler.model.base import JobId
-from reconciler.model.decision import Limits, Seen
+from reconciler.model.decision import Decision, Limits, ReleaseLeases, Seen
 from reconciler.model.report import Report, SlurmRecord
 from reconciler.plan import job as job_plan
+from reconciler.plan import placement
 from reconciler.plan import slurm as slurm_plan
 from reconciler.plan.slurm import Standing
 from reconciler.store.fence import Election, FencedStore
@@ -100,6 +101,17 @@ def act_without_asking_who_leads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Election, "require", lambda _self: None)
 
 
+def give_a_port_back_before_its_successor_works(patch: pytest.MonkeyPatch) -> None:
+    """Close the link of a session that moves as soon as another port is leased."""
+    careful = placement.with_moves
+
+    def hasty(decision: Decision, seen: Seen) -> Decision:
+        moving, homeless = careful(decision, seen), placement.place(seen).homeless
+        return replace(moving, actions=(*moving.actions, ReleaseLeases(homeless))) if homeless else moving
+
+    patch.setattr(job_plan, "with_moves", hasty)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A planted bug, and the faults among which it shows soonest."""
@@ -116,5 +128,6 @@ MUTANTS = (
     Mutant(submit_again_at_once),
     Mutant(forget_before_the_ports_are_closed),
     Mutant(count_attempts_from_one, frozenset({Fault.ID_REUSED, Fault.NODE_FAILED, Fault.DELAY})),
+    Mutant(give_a_port_back_before_its_successor_works, frozenset({Fault.GATEWAY_WISHED})),
     Mutant(act_without_asking_who_leads, frozenset({Fault.FREEZE_WITHIN, Fault.FLUSH, Fault.JOB_FAILED})),
 )

@@ -4,7 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from reconciler.errors import Retryable
-from reconciler.model.base import JobId, SlurmId
+from reconciler.model.base import GatewayName, JobId, SlurmId
+from reconciler.model.gateway import Duty, GatewayWish, WishedDuty
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Stage
 from reconciler.model.report import Report
@@ -109,6 +110,19 @@ class Portal:
             lease = etcd.grant(60)
             etcd.commit(None, (), (Put(self.books.keys.question(user), encode(question), lease),))
 
+    def wish_gateway(self, gateway: GatewayName, duty: WishedDuty) -> None:
+        """Say what a gateway is to be used for."""
+        self.kernel.say(f"        somebody wishes {gateway} to {duty}")
+        wish = GatewayWish(name=gateway, duty=duty, by="operator", reason="a test", asked=self.kernel.wall())
+        self._commit((Put(self.books.keys.gateway_wish(gateway), encode(wish)),))
+
+    def let_gateways_serve(self) -> None:
+        """Take back whatever was wished of gateways."""
+        for entry in self.books.etcd.state.list(self.books.keys.gateway_wishes).entries:
+            wish = decode(GatewayWish, entry)
+            if wish.duty is not Duty.SERVE:
+                self.wish_gateway(GatewayName(wish.name), Duty.SERVE)
+
     def mislay(self, job: JobId, for_s: float) -> None:
         """Delete a wish by hand, as an operator does by mistake, and put it back."""
         entry = self.books.etcd.state.get(self.books.keys.wish(job))
@@ -159,7 +173,7 @@ class Scripts:
 
     def _serve(self, runs: dict[str, FakeJob]) -> None:
         wanted = {
-            (str(lease.target_ip), lease.port): lease
+            (str(lease.target_ip), lease.internal_port): lease
             for lease in self.books.leases()
             if not lease.released and lease.run in runs and lease.job == _owner(runs[lease.run])
         }

@@ -101,6 +101,7 @@ class Simulation:
             self._people()
             self.mischief.step()
         else:
+            self.portal.let_gateways_serve()
             for job in sorted(self.books.wishes()):
                 self.portal.pause(job, paused=False)
 

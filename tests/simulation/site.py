@@ -12,6 +12,7 @@ SITE: tuple[Change, ...] = (
     (("reconciler", "keep-finished-s"), 120.0),
     (("reconciler", "resync-period-s"), 60.0),
     (("gateways", "quarantine-s"), 30.0),
+    (("gateways", "failover-after-s"), 20.0),
     (("templates-directory",), str(TEMPLATES)),
 )
 """What takes a day at a real site takes minutes here."""

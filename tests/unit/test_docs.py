@@ -9,11 +9,12 @@ import pytest
 from api import cli, routes
 from api.problems import KINDS
 from reconciler.plan.ends import END_REASONS
-from tests.unit.test_project import CHECKOUT, our_modules, our_texts
+from tests.unit.test_project import CHECKOUT, functions, our_modules, our_texts
 
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
 API = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
 DESIGN = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
+THREATS = (CHECKOUT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -63,7 +64,7 @@ def assigned(folder: str, name: str) -> set[str]:
 def reasons_of_passes() -> set[str]:
     """Return the first argument of every `Decision`, and every ``reason`` that is put in its place."""
     found = assigned("reconciler/plan/job.py", "reason")
-    for call in calls(["reconciler/plan/job.py"]):
+    for call in calls(["reconciler/plan/job.py", "reconciler/plan/placement.py"]):
         if isinstance(call.func, ast.Name) and call.func.id == "Decision":
             found |= texts(call.args[0])
         found |= {text for option in call.keywords if option.arg == "reason" for text in texts(option.value)}
@@ -139,6 +140,20 @@ def test_every_command_is_in_the_readme() -> None:
 
     assert {"submit", "pause", "credential"} <= set(known)
     assert [word for word in known if not re.search(rf"\b{word}\b", section(README, "Command line"))] == []
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    known = {each.name for name, tree in our_modules().items() if name.startswith("tests/") for each in functions(tree)}
+
+    assert sorted(set(re.findall(r"`(test_\w+)`", THREATS)) - known) == []
+
+
+def test_every_claim_of_the_threat_model_has_a_test() -> None:
+    tables = re.findall(r"\| claim \| test \|\n\| --- \| --- \|\n((?:\|.*\n)+)", THREATS)
+    unproved = [row for table in tables for row in table.splitlines() if "`test_" not in row]
+
+    assert len(tables) >= 7
+    assert unproved == []
 
 
 def test_every_invariant_is_proved_by_the_tests_that_the_design_names() -> None:

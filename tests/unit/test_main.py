@@ -29,6 +29,20 @@ def test_check_config_accepts_what_a_site_may_run_and_says_nothing(
     assert capsys.readouterr() == ("", "")
 
 
+def test_check_config_names_each_template_that_no_job_could_use_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "good.sh").write_text("#!/bin/sh\n")
+    (templates / "open.sh").write_text("#!/bin/sh\necho {{a\n")
+    arguments = installed(tmp_path, (("templates-directory",), str(templates)))
+
+    assert main([*arguments, "--check-config"]) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bwvisu-reconciler: template open.sh: line 2: ")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--check-config"]])
 def test_a_wrong_key_is_named_in_one_line_and_starting_again_is_of_no_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
@@ -49,6 +63,18 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["--config", str(tmp_path / "none.json")]) == EXIT_CONFIG
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "none.json") in line
+
+
+@pytest.mark.parametrize("key", ["ca-file", "cert-file", "key-file"])
+def test_a_certificate_that_is_not_there_is_found_before_it_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """It was read only when etcd was called, so the check of a configuration passed and the start failed."""
+    files: list[Change] = [(("etcd", name), "secret") for name in ("ca-file", "cert-file", "key-file")]
+    arguments = installed(tmp_path, *files, (("etcd", key), "none.pem"))
+
+    assert main([*arguments, "--check-config"]) == EXIT_CONFIG
+    assert "none.pem: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.invariant("I11")

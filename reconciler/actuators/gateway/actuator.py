@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from reconciler.actuators.command import Command, Finished
-from reconciler.actuators.gateway import scripts
+from reconciler.actuators.gateway import ephemeral, scripts
 from reconciler.actuators.gateway.batches import Change
 from reconciler.actuators.gateway.fence import require_no_later
 from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
@@ -87,6 +87,7 @@ class Gateway:
         self._backend: Backend | None = None
         self._restores: bool | None = None
         self._estranged = ""
+        self._complaints: tuple[str, ...] = ()
         self._confirmed: frozenset[Route] | None = None
 
     @property
@@ -103,6 +104,11 @@ class Gateway:
     def backend(self) -> Backend | None:
         """Its kind of iptables, as first seen; None before."""
         return self._backend
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What its operator should put right although it works, one sentence each."""
+        return self._complaints
 
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force."""
@@ -149,11 +155,21 @@ class Gateway:
         return {port: tuple(_places(answers, port, own, ips)) for port in ports}
 
     async def _look(self) -> Seen:
-        backend, filter_rules, nat_rules = scripts.tables(await self._run(scripts.read()))
-        self._backend = self._backend or backend
+        finished = await self._run(scripts.read("" if self._backend is not None else ephemeral.SCRIPT))
+        backend, filter_rules, nat_rules = scripts.tables(finished)
+        if self._backend is None:
+            self._meet(backend, finished.stdout)
         if backend != self._backend:
             raise self._estrange(backend)
         return seen(filter_rules, nat_rules, self._settings.rules)
+
+    def _meet(self, backend: Backend, said: str) -> None:
+        """Note what is found at first contact only."""
+        self._backend = backend
+        rules = self._settings.rules
+        if overlap := ephemeral.complaint(said, rules.port_min, rules.port_max):
+            log.warning("gateway_ports_overlap", gateway=self._name, message=overlap)
+            self._complaints = (overlap,)
 
     def _estrange(self, backend: Backend) -> Retryable:
         """Leave the gateway alone from now on: rules in the tables of before may still be in force beside these."""

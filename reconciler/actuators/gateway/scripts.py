@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.protocols import Backend, Target
-from reconciler.errors import Terminal, UnexpectedOutput, Unreachable
+from reconciler.errors import HostUnknown, Terminal, UnexpectedOutput, Unreachable
 
 LOCK_WAIT_S = 5
 """How long iptables waits for others that change rules (its ``-w``)."""
@@ -27,11 +27,14 @@ RESTORE = f"sudo -n iptables-restore --noflush -w {LOCK_WAIT_S}"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
-def read() -> Command:
-    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own."""
+def read(first: str = "") -> Command:
+    """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own.
+
+    `first` is a script that runs before, in the same call; what it prints is of no concern to `tables`.
+    """
     version = f"{IPTABLES} --version </dev/null; echo end version $?\n"
     looks = (f"{IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
-    return Command(SHELL, stdin="".join((version, *looks)))
+    return Command(SHELL, stdin="".join((first, version, *looks)))
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:
@@ -106,11 +109,11 @@ def resolved(finished: Finished, host: str) -> str:
     """Return the first address that getent prints.
 
     Raises:
-        Terminal: no such host.
+        HostUnknown: no such host.
         Unreachable: it could not tell.
     """
     if finished.exit_status == NO_SUCH_HOST:
-        raise Terminal(f"the gateway knows no host {host}")
+        raise HostUnknown(f"the gateway knows no host {host}")
     found = re.match(r"(\d{1,3}(?:\.\d{1,3}){3})\s", finished.stdout)
     if finished.exit_status != 0 or found is None:
         raise Unreachable(f"the gateway cannot look up {host}: {finished.complaint}")

@@ -12,8 +12,10 @@ from structlog.testing import capture_logs
 
 from api import app, credentials
 from api.cli import main
-from reconciler.model.base import JobId
+from reconciler.model.base import GatewayName, JobId
+from reconciler.model.gateway import Duty, GatewayWish
 from reconciler.model.report import Phase, Report
+from reconciler.store.codec import decode
 from reconciler.store.kv import Delete
 from tests.unit.api.conftest import HASHES, NOON, World
 
@@ -217,3 +219,20 @@ def test_a_variable_without_a_value_is_wrong_use(capsys: pytest.CaptureFixture[s
 
     assert ended.value.code == 2
     assert "NAME=VALUE" in capsys.readouterr().err
+
+
+async def test_a_gateway_is_drained_and_serves_again(
+    world: World, bwvisu: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BWVISU_NAME", "operator")
+    assert await bwvisu("drain", "gateway-1", "--reason", "new kernel") == 0
+    drained = decode(GatewayWish, await world.entry(world.keys.gateway_wish(GatewayName("gateway-1"))))
+    assert await bwvisu("gateways") == 0
+    assert await bwvisu("uncordon", "gateway-1") == 0
+    serving = decode(GatewayWish, await world.entry(world.keys.gateway_wish(GatewayName("gateway-1"))))
+
+    assert (drained.duty, drained.reason, serving.duty) == (Duty.DRAIN, "new kernel", Duty.SERVE)
+    first, second = capsys.readouterr().out.splitlines()[1:3]
+    assert first.startswith("gateway-1  serve (wished: drain)  0 open, 0 resting, 10001 free  weight 1")
+    assert first.endswith("operator: new kernel")
+    assert second.startswith("gateway-2  serve  0 open")

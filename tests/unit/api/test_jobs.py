@@ -35,6 +35,7 @@ async def test_a_submitted_job_is_one_wish_in_the_store(world: World, portal: Cl
         "id": job["id"],
         "generation": 1,
         "created": "2026-01-01T12:00:00.000Z",
+        "by": "portal",
         "spec": ASKED
         | {
             "resources": resources,

@@ -131,7 +131,7 @@ async def test_a_request_whose_answer_was_lost_is_asked_again_without_harm(world
     assert (lost, (await caller.ask())[0]) == (503, 200)
 
 
-@pytest.mark.parametrize("changes", [{"ports": 1}, {"nodes": ["c2"]}, {"slurm-job-id": 4712}])
+@pytest.mark.parametrize("changes", [{"ports": 1}, {"nodes": ["c2"]}, {"slurm-job-id": 4712}, {"node-rank": 1}])
 async def test_another_request_of_the_same_job_is_refused(
     world: World, caller: Caller, changes: Mapping[str, object]
 ) -> None:
@@ -186,7 +186,16 @@ async def test_a_job_may_not_have_more_ports_than_the_configuration_says(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"ports": 0}, {"ports": "2"}, {"nodes": []}, {"nodes": ["c1;id"]}, {"slurm-job-id": 0}, {"extra": 1}]
+    "changes",
+    [
+        {"ports": 0},
+        {"ports": "2"},
+        {"nodes": []},
+        {"nodes": ["c1;id"]},
+        {"slurm-job-id": 0},
+        {"extra": 1},
+        {"node-rank": -1},
+    ],
 )
 async def test_a_wrong_request_is_refused_and_not_written(
     world: World, caller: Caller, changes: Mapping[str, object]
@@ -267,3 +276,18 @@ async def test_a_deleted_job_gets_no_ports(world: World, caller: Caller) -> None
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/jobs", 404), ("GET", PATH, 405)])
 async def test_the_keyhole_serves_nothing_else(keyhole: Client, method: str, path: str, status: int) -> None:
     assert (await keyhole.request(method, path)).status == status
+
+
+async def test_a_job_may_name_the_rank_of_its_node_that_the_ports_lead_to(world: World, caller: Caller) -> None:
+    await world.write(world.keys.report(JOB), opened())
+    assert (await caller.ask(**{"node-rank": 1}))[0] == 200
+
+    written = decode(ForwardRequest, await world.entry(world.keys.forward(JOB)))
+    assert (written.node_rank, written.node) == (1, "c2")
+
+
+async def test_a_rank_that_the_job_does_not_have_is_refused_by_name(world: World, caller: Caller) -> None:
+    status, problem = await caller.ask(**{"node-rank": 2})
+
+    assert (status, problem["field"], problem["allowed"]) == (422, "/node-rank", "0 to 1")
+    assert await world.store.get(world.keys.forward(JOB)) is None

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from api.client import Portal
 from api.roles import Role
 from tests.unit.api.conftest import SEED, credential
 
@@ -82,6 +83,35 @@ async def test_it_is_up_and_not_ready_without_etcd_and_ends_when_told_to(process
 
     assert statuses == [200, 503, 404]
     assert status == 0
+
+
+def test_its_check_of_a_configuration_starts_nothing(site: Path) -> None:
+    command = [sys.executable, "-m", "api", "--config", str(site), "--check-config"]
+    good = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False)
+    site.write_text(json.dumps(read(site) | {"server-secret-file": "none"}))
+    bad = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    assert bad.returncode == 2
+    assert "none" in bad.stderr
+
+
+async def test_a_signal_has_the_credentials_read_again(process: Process, site: Path) -> None:
+    await listening(process, doors=2)
+    (site.parent / "credentials").write_text(credential("other", Role.VIEWER))
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while b'"file_reloaded"' not in await process.stderr.readline():
+            assert process.returncode is None
+    url = f"http://127.0.0.1:{read(site)['api']['listen-port']}/v1/nothing"
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        statuses = [
+            (await session.get(url, headers={"Authorization": Portal("", name, "right").authorization})).status
+            for name in ("portal", "other")
+        ]
+
+    assert statuses == [401, 404]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,18 @@ from tests.unit.config.documents import Change, changed, loaded, refusal
         ),
         ([(("ssh", "command-timeout-s"), 20)], "ssh.command-timeout-s: found 20, allowed is more than slurm.command"),
         ([(("etcd", "user"), "root")], "etcd: found only one of user and password-file, allowed are both or neither"),
+        (
+            [(("api", "etcd-user"), "api")],
+            "api: found only one of etcd-user and etcd-password-file, allowed are both or neither",
+        ),
+        (
+            [(("api", "tls-key-file"), "k")],
+            "api: found only one of tls-cert-file and tls-key-file, allowed are both or neither",
+        ),
+        (
+            [(("api", "client-ca-file"), "c")],
+            "api: found client-ca-file without tls-cert-file, allowed is client-ca-file beside tls-cert-file",
+        ),
         ([(("etcd", "key-file"), "k")], "etcd: found only one of cert-file and key-file, allowed are both or neither"),
         (
             [(("etcd",), {"cert-file": "c", "key-file": "k"})],

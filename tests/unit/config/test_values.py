@@ -75,7 +75,7 @@ def test_an_unknown_key_is_refused_with_the_key_that_was_probably_meant(tmp_path
     [line] = lines
     assert line == (
         "gateway-nodes[1].external_ip: found an unknown key, did you mean external-ip? "
-        "allowed are internal-ip, external-ip, user, port, name"
+        "allowed are internal-ip, external-ip, user, port, name, weight"
     )
 
 

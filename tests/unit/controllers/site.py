@@ -13,8 +13,9 @@ from reconciler.actuators.protocols import NodeHealth
 from reconciler.config import Config
 from reconciler.errors import Superseded, Unreadable
 from reconciler.model.base import GatewayName, JobId, SlurmId, Value
+from reconciler.model.gateway import Duty, GatewayReport, GatewayWish, WishedDuty
 from reconciler.model.lease import Lease
-from reconciler.model.report import Condition, NodeReport, Phase, Report
+from reconciler.model.report import Condition, Phase, Report
 from reconciler.model.wish import ExitReport, ForwardRequest, JobSpec, Wish
 from reconciler.store.codec import decode, encode
 from reconciler.store.fence import Deposed
@@ -106,6 +107,11 @@ class Site:
         assert entry is not None
         await self.put(key, decode(Wish, entry).model_copy(update={"deleted": now(), "generation": 2}))
 
+    async def wish_gateway(self, name: str, duty: WishedDuty = Duty.SERVE) -> None:
+        """Wish something of a gateway, as an operator does."""
+        wish = GatewayWish(name=name, duty=duty, by="operator", reason="a test", asked=now())
+        await self.put(self.keys.gateway_wish(GatewayName(name)), wish)
+
     async def ask_for_ports(self, job: str, ports: int = 1, nodes: tuple[str, ...] = ("c1",)) -> None:
         """Call the keyhole as the running job does."""
         request = ForwardRequest(
@@ -150,10 +156,10 @@ class Site:
         names = [name(JobId(job)) for name in (keys.wish, keys.forward, keys.exit, keys.report)]
         return [name for name in names if await self.store.get(name) is not None]
 
-    async def gateway_report(self, name: str) -> NodeReport | None:
+    async def gateway_report(self, name: str) -> GatewayReport | None:
         """Return what is reported of a gateway."""
         entry = await self.store.get(self.keys.gateway(GatewayName(name)))
-        return decode(NodeReport, entry) if entry is not None else None
+        return decode(GatewayReport, entry) if entry is not None else None
 
     async def writes(self, prefix: str) -> int:
         """Count the changes below a prefix, ever."""
@@ -242,7 +248,7 @@ class Site:
         for lease in await self.leases():
             for gateway in self.gateways.values():
                 if lease.job == job:
-                    gateway.stop_listening(str(lease.target_ip), lease.port)
+                    gateway.stop_listening(str(lease.target_ip), lease.internal_port)
         self.slurm.end(self.slurm_id(job), state)
         await self.until_phase(job, Phase.FINISHED)
 
@@ -255,7 +261,7 @@ class Site:
         """Let the applications behind these leases accept connections."""
         for lease in leases:
             for gateway in self.gateways.values():
-                gateway.listen(str(lease.target_ip), lease.port)
+                gateway.listen(str(lease.target_ip), lease.internal_port)
 
 
 def make_site(folder: Path, *changes: Change) -> Site:

@@ -3,12 +3,14 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.lease import Lease
 from reconciler.model.report import Phase
-from reconciler.model.wish import JobSpec, Wish
-from reconciler.store.codec import encode
-from tests.unit.controllers.site import FIRST_PORT, LAST_PORT, Site, now
+from reconciler.model.wish import ControllerWish, Force, JobSpec, Wish
+from reconciler.store.codec import decode, encode
+from tests.unit.controllers.site import FIRST_PORT, LAST_PORT, PATIENCE_S, Site, now
 
 pytestmark = [pytest.mark.looptime, pytest.mark.invariant("I2", "I3", "I4")]
 
@@ -90,3 +92,75 @@ async def test_a_lease_copied_to_another_key_gives_no_port_a_second_owner(site: 
     assert target.ip == str(lease.target_ip)
     assert await site.phase(JOB) is Phase.AVAILABLE
     assert site.open_ports() == {lease.port}
+
+
+def key_of(site: Site, what: str, lease: Lease) -> str:
+    return {
+        "report": site.keys.report(JobId(JOB)),
+        "forward": site.keys.forward(JobId(JOB)),
+        "lease": site.keys.lease(GatewayName(lease.gateway), lease.port),
+    }[what]
+
+
+async def force(site: Site) -> None:
+    """Wish the job away by force, as the API does."""
+    entry = await site.store.get(site.keys.wish(JobId(JOB)))
+    assert entry is not None
+    forced = decode(Wish, entry).model_copy(update={"deleted": now(), "force": Force(by="operator", asked=now())})
+    await site.put(entry.key, forced)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("what", ["report", "forward", "lease"])
+async def test_a_forced_delete_removes_a_job_with_an_unreadable_value_and_says_which_and_by_whom(
+    site: Site, what: str, restart: bool
+) -> None:
+    """It could not be removed at all: the value was in the way of each pass, also of one that was forced."""
+    (lease,) = await site.available(JOB)
+    await site.available(OTHER)
+    key = key_of(site, what, lease)
+    await site.put(key, b"{")
+    if restart:
+        await site.stop()
+        site.start()
+    await site.unwish(JOB)
+    await asyncio.sleep(600)
+    entry = await site.store.get(key)
+    assert entry is not None
+    assert entry.value == b"{", "a delete alone touches nothing that cannot be read"
+    with capture_logs() as logs:
+        await force(site)
+        await site.until(lambda: site.keys_of(JOB), [])
+        await asyncio.sleep(PATIENCE_S)
+    site.slurm.tick()
+    await asyncio.sleep(PATIENCE_S)
+    said = [(line["key"], line["by"]) for line in logs if line["event"] == "parked_key_removed"]
+    assert said == [(key, "operator")]
+    assert site.slurm.running(JOB) == ()
+    assert {lease.job for lease in await site.leases()} == {OTHER}
+    assert lease.port not in site.open_ports()
+    assert await site.phase(OTHER) is Phase.AVAILABLE
+
+
+async def test_a_lease_that_was_read_before_it_was_damaged_is_released_by_force_and_rests_as_any_other(
+    site: Site,
+) -> None:
+    (lease,) = await site.available(JOB)
+    await site.put(key_of(site, "lease", lease), b"{")
+    await asyncio.sleep(5)
+    await site.unwish(JOB)
+    await force(site)
+    await site.until(lambda: site.keys_of(JOB), [])
+    [resting] = await site.leases()
+    assert (resting.port, resting.released) == (lease.port, True)
+
+
+async def test_while_the_controller_is_paused_force_removes_nothing(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    await site.put(key_of(site, "report", lease), b"{")
+    await site.put(site.keys.controller_wish, ControllerWish(paused=True, by="me", reason="work", asked=now()))
+    await force(site)
+    await asyncio.sleep(600)
+    entry = await site.store.get(key_of(site, "report", lease))
+    assert entry is not None
+    assert entry.value == b"{"

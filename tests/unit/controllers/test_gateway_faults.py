@@ -5,7 +5,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from reconciler.controllers.nodes import NodeController
+from reconciler.controllers.duties import Duties
+from reconciler.controllers.gateway_reports import GatewayReports
+from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.errors import Superseded
@@ -15,7 +17,7 @@ from reconciler.model.report import Phase
 from reconciler.model.wish import Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Revision
-from tests.unit.controllers.site import Site
+from tests.unit.controllers.site import FIRST_PORT, LAST_PORT, Site, now
 
 pytestmark = pytest.mark.looptime
 
@@ -172,12 +174,15 @@ async def test_a_restart_says_nothing_of_a_gateway_before_it_has_looked(site: Si
     assert before is not None
     await site.stop()
     world = World(site.keys)
-    world.changed(key, before)
+    for entry in (await site.store.list(site.keys.everything)).entries:
+        world.changed(entry.key, entry)
 
     async def reached(_revision: Revision) -> None:
         """See it at once."""
 
-    await NodeController(world, Sight(), site.store, site.slurm, dict(site.gateways), reached).reconcile("gateway-1")
+    duties = Duties(world, site.gateways, None, now)
+    reports = GatewayReports(world, Sight(), site.store, site.gateways, duties, Queues(), reached, now)
+    await reports.reconcile(GatewayName("gateway-1"))
     assert await site.store.get(key) == before
 
 
@@ -193,3 +198,15 @@ async def test_a_rule_without_an_owner_that_is_doubted_stays_gone_when_somebody_
     await asyncio.sleep(4)
     assert strays[0] not in site.gateway.routes
     assert strays[1] in site.gateway.routes
+
+
+async def test_a_port_that_something_of_the_gateways_own_takes_is_a_complaint_in_its_report(site: Site) -> None:
+    for gateway in site.gateways.values():
+        for port in range(FIRST_PORT, LAST_PORT):
+            gateway.occupy(port)
+    (lease,) = await site.available(JOB)
+    await asyncio.sleep(10)
+    report = await site.gateway_report(lease.gateway)
+    assert report is not None
+    assert lease.port == LAST_PORT
+    assert report.complaints[0].endswith(f"{LAST_PORT - 1}.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.app import require_same_gateways
+from reconciler.controllers.gateway_names import require_same_gateways
 from reconciler.controllers.world import World
 from reconciler.errors import ConfigError
 from reconciler.model.base import JobId

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.controllers.duties import Duties
 from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World, lease_name
+from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.report import Phase
 from reconciler.store.kv import Delete
@@ -60,6 +62,45 @@ async def test_a_job_for_which_there_is_no_port_says_so_and_gets_one_when_there_
     await small.end(JOB)
     await small.until(lambda: small.forwarded(OTHER), "True", within_s=300)
     assert await why_not(small, OTHER) is None
+
+
+async def test_a_later_request_never_overtakes_though_there_is_room_for_it(small: Site) -> None:
+    holders, large, late = ("holder1", "holder2"), "large1", "later1"
+    for job in holders:
+        await small.available(job)
+    for job, ports in ((large, 2), (late, 1)):
+        await small.running(job)
+        await small.ask_for_ports(job, ports)
+        await small.until(partial(why_not, small, job), "RangeFull")
+        await asyncio.sleep(10)
+    await small.end(holders[0])
+    await asyncio.sleep(10 * small.config.gateways.quarantine_s)
+    assert (await leased(small, large), await leased(small, late)) == (set(), set())
+    await small.end(holders[1])
+    await small.until(lambda: leased(small, large), {FIRST_PORT, SECOND_PORT})
+    assert await leased(small, late) == set()
+    await small.end(large)
+    await small.until(lambda: leased(small, late), {FIRST_PORT})
+
+
+async def test_whoever_waits_is_served_as_soon_as_there_is_room(small: Site) -> None:
+    """Each try that found the range full doubled the pause to the next one, up to a minute."""
+    await small.available(JOB, ports=2)
+    await small.running(OTHER)
+    await small.ask_for_ports(OTHER)
+    await asyncio.sleep(1000)
+    await small.end(JOB)
+    await asyncio.sleep(small.config.gateways.quarantine_s)
+    await small.until(lambda: small.forwarded(OTHER), "True", within_s=8)
+
+
+async def test_a_request_that_something_else_hinders_holds_up_nobody(small: Site) -> None:
+    await small.running(JOB, nodes=("c9",))
+    await small.ask_for_ports(JOB, ports=2, nodes=("c9",))
+    await small.until(lambda: why_not(small, JOB), "HostUnknown")
+    await small.running(OTHER)
+    await small.ask_for_ports(OTHER)
+    await small.until(lambda: small.forwarded(OTHER), "True", within_s=10)
 
 
 @pytest.mark.invariant("I3")
@@ -121,7 +162,10 @@ async def test_a_lease_whose_answer_was_lost_is_the_jobs_all_the_same(site: Site
 async def test_a_node_that_the_gateway_does_not_know_is_said_and_tried_again(site: Site) -> None:
     await site.running(JOB, nodes=("c9",))
     await site.ask_for_ports(JOB, nodes=("c9",))
-    await site.until(lambda: why_not(site, JOB), "Terminal")
+    await site.until(lambda: why_not(site, JOB), "HostUnknown")
+    trouble = await site.condition(JOB, "Progressing")
+    assert trouble is not None
+    assert "c9-ib0" in trouble.message
     for gateway in site.gateways.values():
         gateway.hosts["c9-ib0"] = "10.101.0.9"
     await site.until(lambda: site.forwarded(JOB), "True")
@@ -150,7 +194,8 @@ async def test_a_lease_whose_wish_is_only_not_seen_yet_is_kept(site: Site) -> No
     behind.changed(key, entry)
     sight = Sight()
     hold = MassHold(behind, sight, share=0.5, at_least=5)
-    leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, now)
+    duties, jobs = Duties(behind, {}, None, now), WorkQueue[JobId]()
+    leases = LeaseController(behind, sight, site.store, site.config.gateways.quarantine_s, hold, duties, jobs, now)
     assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is None
     assert await leased(site, JOB) == {lease.port}
 
@@ -168,7 +213,16 @@ async def test_a_lease_goes_only_after_a_look_that_was_asked_for_when_its_quaran
     world, sight = World(site.keys), Sight()
     world.changed(key, entry)
     hold = MassHold(world, sight, share=0.5, at_least=5)
-    leases = LeaseController(world, sight, site.store, site.config.gateways.quarantine_s, hold, now)
+    leases = LeaseController(
+        world,
+        sight,
+        site.store,
+        site.config.gateways.quarantine_s,
+        hold,
+        Duties(world, {}, None, now),
+        WorkQueue(),
+        now,
+    )
     sight.read_back(GatewayName(lease.gateway), frozenset(), ends - timedelta(seconds=1))
     assert await leases.reconcile(lease_name(lease.gateway, lease.port)) is not None
     assert await site.store.get(key) is not None

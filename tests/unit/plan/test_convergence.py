@@ -18,6 +18,7 @@ from reconciler.model.decision import (
     Link,
     Look,
     Missing,
+    MoveLeases,
     ReleaseLeases,
     Seen,
     Submit,
@@ -89,6 +90,8 @@ class Cluster:
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
                 self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+            case MoveLeases():
+                pass  # this world has one gateway
             case ChangeSources(leases, sources):
                 self.leases |= {x.index: x.model_copy(update={"sources": sources}) for x in leases}
             case ReleaseLeases(leases):

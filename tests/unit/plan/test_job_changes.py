@@ -116,3 +116,9 @@ def test_a_removal_says_which_effect_is_still_there() -> None:
     assert condition(open_port, "Removed") == ("False", "PortsOpen")
     alive = Seen(wish(deleted=True), report(Phase.COMPLETING), listing=listing(row(Stage.ENDING)))
     assert condition(alive, "Removed") == ("False", "SlurmJobAlive")
+
+
+def test_ports_lead_to_the_node_whose_rank_the_job_named() -> None:
+    asked = forward().model_copy(update={"node_rank": 1})
+    seen = Seen(wish(), report(Phase.RUNNING), asked, listing=listing(row(Stage.ACTIVE)))
+    assert plan(seen, LIMITS, at(3)).actions == (LeasePorts((0,), "c2", "7.0"),)

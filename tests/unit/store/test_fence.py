@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.errors import Conflict
 from reconciler.store.fence import Deposed, Election, FencedStore, Leader, NotLeading
@@ -34,9 +35,11 @@ async def test_the_first_wins_and_the_second_waits_until_it_resigns() -> None:
     first, second = election(store), election(store)
     await first.win(leads)
     keeping = asyncio.create_task(first.keep())
-    winning = asyncio.create_task(second.win(leads))
-    await asyncio.sleep(1000)
+    with capture_logs() as logs:
+        winning = asyncio.create_task(second.win(leads))
+        await asyncio.sleep(1000)
     assert not winning.done()
+    assert {line["log_level"] for line in logs} == {"info"}
     keeping.cancel()
     await asyncio.wait([keeping])
     await first.resign()
@@ -194,3 +197,44 @@ async def test_a_leader_whose_key_somebody_deleted_ends_though_its_etcd_lease_li
     await store.commit((), (Delete(KEY),))
     with pytest.raises(Deposed, match="gone or somebody else's"):
         await keeping
+
+
+async def test_a_key_that_no_controller_wrote_is_said_by_name_and_left_alone_until_somebody_removes_it() -> None:
+    """A standby waited for ever, and nothing told why nobody led."""
+    store = MemoryStore()
+    await store.commit((), (Put(KEY, b"garbage"),))
+    with capture_logs() as logs:
+        winning = asyncio.create_task(election(store).win(leads))
+        await asyncio.sleep(600)
+    assert not winning.done()
+    entry = await store.get(KEY)
+    assert entry is not None
+    assert entry.value == b"garbage"
+    [said] = [line for line in logs if line["event"] == "leader_key_stuck"]
+    assert f"etcdctl del {KEY}" in said["message"]
+    await store.commit((), (Delete(KEY),))
+    await winning
+
+
+async def test_a_leader_whose_key_was_written_over_puts_it_back_and_leads_on() -> None:
+    """The hand-written value hung on no etcd lease: it outlived the leader, and nobody could follow."""
+    store = MemoryStore()
+    leader = election(store)
+    fence = await leader.win(leads)
+    before = await store.get(KEY)
+    assert before is not None
+    keeping = asyncio.create_task(leader.keep())
+    await store.commit((), (Put(KEY, b"{"),))
+    await asyncio.sleep(TTL_S)
+    entry = await store.get(KEY)
+    assert entry is not None
+    assert (entry.value, entry.etcd_lease, entry.create_revision) == (
+        before.value,
+        before.etcd_lease,
+        fence.create_revision,
+    )
+    assert not keeping.done()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await leader.resign()
+    await election(store).win(leads)

@@ -1,0 +1,119 @@
+"""The gateways, as operators see them, and what they wish of each: cordon, drain, gone, or serve again."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import Field
+
+from api.audit import note
+from api.bodies import read_body
+from api.desk import DESK, Desk
+from api.findings import require
+from api.middleware import caller
+from api.problems import Problem
+from api.schemas import JsonObject, plain
+from reconciler.config import GatewayNode
+from reconciler.errors import Unreadable
+from reconciler.model.base import GatewayName, Value
+from reconciler.model.gateway import GATEWAY_NAME_PATTERN, GatewayReport, GatewayWish, WishedDuty
+from reconciler.model.lease import Lease
+from reconciler.store.codec import decode, encode
+from reconciler.store.kv import Entry, Put
+
+V = TypeVar("V", bound=Value)
+log = structlog.get_logger()
+
+
+class DutyRequest(Value):
+    """``PUT /v1/gateways/<name>``."""
+
+    duty: WishedDuty
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+    """For whoever wonders later."""
+
+
+async def list_gateways(request: web.Request) -> web.Response:
+    """``GET /v1/gateways``: every gateway that the configuration, a lease, a report or a wish names."""
+    return web.json_response({"gateways": list((await _all(request.app[DESK])).values())})
+
+
+async def show(request: web.Request) -> web.Response:
+    """``GET /v1/gateways/<name>``: one of them."""
+    name = _name(request)
+    return web.json_response(_known(await _all(request.app[DESK]), name))
+
+
+async def wish(request: web.Request) -> web.Response:
+    """``PUT /v1/gateways/<name>``: write what is wished of a gateway; the controller does it step by step."""
+    desk, name = request.app[DESK], _name(request)
+    asked = require(DutyRequest, (await read_body(request)).raw)
+    note(request, gateway=name, duty=asked.duty.value, reason=asked.reason)
+    _known(await _all(desk), name)
+    wished = GatewayWish(name=name, duty=asked.duty, reason=asked.reason, by=caller(request), asked=desk.now())
+    await desk.store.commit([], [Put(desk.keys.gateway_wish(name), encode(wished))])
+    return web.json_response(_known(await _all(desk), name))
+
+
+def _name(request: web.Request) -> GatewayName:
+    name = request.match_info["name"]
+    if not re.fullmatch(GATEWAY_NAME_PATTERN, name):
+        raise Problem("gateway-unknown", "There is no such gateway: this is not the form of a name.")
+    return GatewayName(name)
+
+
+def _known(gateways: Mapping[str, JsonObject], name: str) -> JsonObject:
+    if name not in gateways:
+        raise Problem("gateway-unknown", f"There is no gateway {name}. There are {', '.join(gateways)}.")
+    return gateways[name]
+
+
+async def _all(desk: Desk) -> dict[str, JsonObject]:
+    """Return what is known of each gateway, by name."""
+    keys, nodes = desk.keys, {node.name: node for node in desk.config.gateway_nodes}
+    wishes = await _below(desk, keys.gateway_wishes, GatewayWish)
+    reports = await _below(desk, keys.gateways, GatewayReport)
+    leases: dict[str, list[Lease]] = {}
+    for lease in (await _below(desk, keys.leases, Lease)).values():
+        leases.setdefault(lease.gateway, []).append(lease)
+    names = sorted({*nodes, *wishes, *reports, *leases})
+    return {
+        name: {
+            "name": name,
+            "configured": name in nodes,
+            **_of_node(nodes.get(name)),
+            **({"wish": _without(plain(wishes[name]), "schema-version", "name")} if name in wishes else {}),
+            **({"status": _without(plain(reports[name]), "schema-version", "name")} if name in reports else {}),
+            "leases": _counted(leases.get(name, ()), desk.config.keyholed_port_range.size),
+        }
+        for name in names
+    }
+
+
+async def _below(desk: Desk, prefix: str, kind: type[V]) -> dict[str, V]:
+    """Return the values below a prefix that can be read; the controller says which cannot."""
+    entries = (await desk.store.list(prefix)).entries
+    return {e.key.removeprefix(prefix): value for e in entries if (value := _readable(e, kind)) is not None}
+
+
+def _readable(entry: Entry, kind: type[V]) -> V | None:
+    try:
+        return decode(kind, entry)
+    except Unreadable as error:
+        log.error("value_unreadable", message=str(error))
+        return None
+
+
+def _of_node(node: GatewayNode | None) -> JsonObject:
+    return {"external-ip": str(node.external_ip), "weight": node.weight} if node is not None else {}
+
+
+def _counted(leases: Sequence[Lease], size: int) -> JsonObject:
+    released = sum(1 for lease in leases if lease.released)
+    return {"open": len(leases) - released, "quarantined": released, "free": max(size - len(leases), 0)}
+
+
+def _without(members: JsonObject, *names: str) -> JsonObject:
+    return {name: value for name, value in members.items() if name not in names}
