@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
@@ -34,6 +34,8 @@ class ResourcesChange(Value):
 
 class JobChange(Value):
     """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     paused: bool | None = None
     allow_from: AllowedSources | None = None
