@@ -23,6 +23,8 @@ class KeyholeCall:
     ports: int
     patience_s: float = 300.0
     """After this long without ports the job ends: long enough for a restart on our side, short enough to be noticed."""
+    authority: str = ""
+    """Who signed the keyhole's certificates, as PEM; empty where it speaks plain HTTP."""
 
     def as_json(self) -> str:
         """Return one line; it holds no line break, so the delimiter below cannot stand alone in it."""

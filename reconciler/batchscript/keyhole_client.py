@@ -3,7 +3,7 @@
 ``ports``: ask for ports; standard output is lines of shell for the batch script to evaluate.
 ``watch SCRIPT ARGUMENT...``: run the batch script, and tell how it ended; the exit status is the script's own.
 
-Standard input: one line of JSON (job, token, servers, ports, patience_s). Standard error: one sentence per thing that
+Standard input: one line of JSON (see `Call`). Standard error: one sentence per thing that
 went wrong. Standard library only, no syntax after 3.6.
 """
 
@@ -17,6 +17,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -51,6 +52,8 @@ class Call(NamedTuple):
     servers: "list[str]"
     ports: int
     patience_s: float
+    authority: str = ""
+    """The certificate of who signed the servers' certificates; empty where they speak plain HTTP."""
 
 
 class Refusal(Exception):
@@ -103,9 +106,17 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
+def connect(server: str, authority: str, timeout_s: float) -> "http.client.HTTPConnection":
+    """Return a connection, made with its first request; with an authority only to a server that it signed for."""
+    if not authority:
+        return http.client.HTTPConnection(server, timeout=timeout_s)
+    context = ssl.create_default_context(cadata=authority)
+    return http.client.HTTPSConnection(server, timeout=timeout_s, context=context)
+
+
 def ask(server: str, call: Call, path: str, body: bytes, timeout_s: float = REQUEST_TIMEOUT_S) -> "tuple[int, str]":
     """Send one signed request and return the status and the text of its answer; straight, through no proxy."""
-    connection = http.client.HTTPConnection(server, timeout=timeout_s)
+    connection = connect(server, call.authority, timeout_s)
     try:
         connection.request("POST", path, body, sign(call.token, path, body))
         answer = connection.getresponse()

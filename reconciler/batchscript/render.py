@@ -28,6 +28,8 @@ class ScriptContext:
     """From `reconciler.batchscript.token.job_token`, or `MASKED` for a preview."""
     keyhole_servers: tuple[tuple[str, int], ...]
     """Addresses and ports, tried in this order."""
+    keyhole_authority: str = ""
+    """Who signed the keyhole's certificates, as PEM; empty where it speaks plain HTTP."""
 
 
 def render(template_text: str, variables: Mapping[str, str], context: ScriptContext) -> str:
@@ -43,7 +45,13 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
     head = _fill(template.head, values)
     if not template.ports:
         return head
-    call = KeyholeCall(context.job, context.token, context.keyhole_servers, template.ports)
+    call = KeyholeCall(
+        job=context.job,
+        token=context.token,
+        servers=context.keyhole_servers,
+        ports=template.ports,
+        authority=context.keyhole_authority,
+    )
     first = _first_command(head)
     request = request_lines(template.ports).rstrip("\n")
     return head[:first] + client_lines(call) + head[first:] + request + _fill(template.tail, values)

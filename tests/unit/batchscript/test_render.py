@@ -177,4 +177,5 @@ def test_what_the_client_is_told_is_one_line_of_json() -> None:
         "servers": ["10.0.0.1:80", "10.0.0.2:80"],
         "ports": 2,
         "patience_s": 300.0,
+        "authority": "",
     }
