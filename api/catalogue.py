@@ -11,22 +11,13 @@ from api.filters import NoQuery
 from api.problems import Problem
 from api.queries import read_query
 from api.schemas import plain
+from reconciler.batchscript.declarations import TemplateWrong, Variable
+from reconciler.batchscript.description import describe
 from reconciler.batchscript.library import Library, TemplateUnknown
-from reconciler.batchscript.template import TemplateWrong, parse
-from reconciler.batchscript.variables import STANDARD_VARIABLES
-from reconciler.model.base import VARIABLE_VALUE_PATTERN, Value
+from reconciler.model.base import Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport
 from reconciler.store.codec import decode
-
-
-class TemplateVariable(Value):
-    """What a portal has to give, or may."""
-
-    name: str
-    required: bool = True
-    pattern: str = VARIABLE_VALUE_PATTERN
-    """Which values are taken; none may hold two dots in a row."""
 
 
 class TemplateShown(Value):
@@ -36,9 +27,12 @@ class TemplateShown(Value):
     usable: bool
     trouble: str | None = None
     """Why it cannot be used, for its author."""
+    summary: str = ""
+    """What it is for, in its author's words."""
     ports: int = 0
     """How many ports a job of it asks for."""
-    variables: tuple[TemplateVariable, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    """What a portal may give; those that are required it must."""
 
 
 class Templates(Value):
@@ -111,12 +105,10 @@ async def ports(request: web.Request) -> web.Response:
 
 def _template(library: Library, name: str) -> TemplateShown:
     try:
-        found = parse(library.text(name))
+        found = describe(library.text(name))
     except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
         return TemplateShown(name=name, usable=False, trouble=str(error))
-    needed = sorted(found.names.difference(STANDARD_VARIABLES))
-    variables = tuple(TemplateVariable(name=variable) for variable in needed)
-    return TemplateShown(name=name, usable=True, ports=found.ports, variables=variables)
+    return TemplateShown(name=name, usable=True, summary=found.summary, ports=found.ports, variables=found.variables)
 
 
 def _use(gateway: str, size: int, leased: Mapping[str, int], resting: Mapping[str, int]) -> PortUse:

@@ -12,7 +12,7 @@ from reconciler.batchscript.library import Library, TemplateUnknown
 from reconciler.batchscript.template import TemplateWrong
 from reconciler.batchscript.variables import VariablesWrong, check_variables
 from reconciler.logs import SECRET_KEYS
-from reconciler.model.base import VARIABLE_VALUE_PATTERN, Value
+from reconciler.model.base import Value
 
 V = TypeVar("V", bound=Value)
 
@@ -69,7 +69,7 @@ def _of_variables(error: VariablesWrong, given: Mapping[str, str], sent: Mapping
     return [
         *(Finding("variable-missing", _pointer(("variables", n)), f"The template needs {n}.") for n in missing),
         *(_surplus(name) for name in error.surplus),
-        *(_wrong(name, given[name]) for name in error.wrong if name in given),
+        *(_wrong(name, given[name], error.allowed[name]) for name in error.wrong if name in given),
     ]
 
 
@@ -78,9 +78,8 @@ def _surplus(name: str) -> Finding:
     return Finding("variable-surplus", _pointer(("variables", name)), detail)
 
 
-def _wrong(name: str, value: str) -> Finding:
-    detail = f"Variable {_shown(name)} holds a character or a .. that it may not."
-    allowed = f"{VARIABLE_VALUE_PATTERN}, without .."
+def _wrong(name: str, value: str, allowed: str) -> Finding:
+    detail = f"Variable {_shown(name)} is not as the template wants it."
     return Finding("value-wrong", _pointer(("variables", name)), detail, _shown(value), allowed)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import catalogue, exits, gateways, keyhole, original, scripts, switch, v1, watch
+from api import catalogue, events, exits, gateways, keyhole, original, scripts, switch, v1, watch
 
 
 class Route(NamedTuple):
@@ -29,16 +29,19 @@ PORTAL = (
     Route("GET", "/v1/templates/{name}", catalogue.template),
     Route("GET", "/v1/command-nodes", catalogue.command_nodes),
     Route("GET", "/v1/ports", catalogue.ports),
+    Route("GET", "/v1/jobs/{job}/events", events.of_job),
+    Route("GET", "/v1/gateways/{name}/events", events.of_gateway),
     Route("GET", "/v1/controller", switch.show),
+    Route("GET", "/v1/controller/events", events.of_controller),
     Route("PUT", "/v1/controller", switch.turn),
-    Route("GET", "/v1/gateways", gateways.list_gateways),
-    Route("GET", "/v1/gateways/{name}", gateways.show),
-    Route("PUT", "/v1/gateways/{name}", gateways.wish),
     Route("POST", "/jobs", original.submit),
     Route("GET", "/jobs", original.list_jobs),
     Route("GET", "/jobs/{job}", original.show),
     Route("DELETE", "/jobs/{job}", original.delete),
     Route("GET", "/cluster/check-user/{name}", original.check_user),
+    Route("GET", "/v1/gateways", gateways.list_gateways),
+    Route("GET", "/v1/gateways/{name}", gateways.show),
+    Route("PUT", "/v1/gateways/{name}", gateways.wish),
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )

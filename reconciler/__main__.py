@@ -12,6 +12,7 @@ import structlog
 
 from reconciler import app, logs
 from reconciler.actuators.hands import reaching
+from reconciler.batchscript.library import Library
 from reconciler.config import Config, load, read_secret, require_private
 from reconciler.errors import ConfigError, ReconcilerError, Retryable, Terminal
 from reconciler.model.base import JobId
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - before the log there is standard error
         return EXIT_CONFIG
     if options.check_config:
-        return 0
+        return _check_templates(config)
     logs.configure(config.log_level)
     if options.plan is not None:
         return asyncio.run(_preview(config, secret, settings, options.plan))
@@ -51,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="bwvisu-reconciler", description="Make the cluster agree with the wishes in etcd."
     )
     parser.add_argument("--config", type=Path, help="the configuration file (default: BWVISU_CONFIG, then four places)")
-    parser.add_argument("--check-config", action="store_true", help="read configuration and secrets, then stop")
+    parser.add_argument(
+        "--check-config", action="store_true", help="read configuration, secrets and templates, then stop"
+    )
     parser.add_argument(
         "--plan",
         nargs="?",
@@ -60,6 +63,14 @@ def _parser() -> argparse.ArgumentParser:
         help="print what would be done next for JOB, or for all jobs, and why; change nothing",
     )
     return parser
+
+
+def _check_templates(config: Config) -> int:
+    """Name every template that no job could use; status 2 if there is one."""
+    faults = Library(config.templates_directory).faults(config.keyholed_max_forwarders_per_job)
+    for fault in faults:
+        print(f"bwvisu-reconciler: {fault}", file=sys.stderr)  # noqa: T201 - an answer to whoever asked
+    return EXIT_CONFIG if faults else 0
 
 
 def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.batchscript.template import TemplateWrong
+from reconciler.batchscript.template import TemplateWrong, parse
 from reconciler.errors import Terminal
 from reconciler.model.base import TEMPLATE_NAME_PATTERN
 
@@ -44,3 +44,22 @@ class Library:
             return (self.directory / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise TemplateWrong(f"template {name} cannot be read: {error}") from error
+
+    def faults(self, ports_limit: int) -> tuple[str, ...]:
+        """Return a sentence for each template that no job could use: its name, its line, and why.
+
+        Args:
+            ports_limit: how many ports a job may have here (``keyholed-max-forwarders-per-job``).
+        """
+        return tuple(
+            f"template {name}: {fault}" for name in self.names() for fault in self._faults_of(name, ports_limit)
+        )
+
+    def _faults_of(self, name: str, ports_limit: int) -> tuple[str, ...]:
+        try:
+            ports = parse(self.text(name)).ports
+        except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
+            return (str(error),)
+        if ports > ports_limit:
+            return (f"it asks for {ports} ports, and a job may have {ports_limit} (keyholed-max-forwarders-per-job)",)
+        return ()

@@ -8,7 +8,7 @@ import pystache
 
 from reconciler.batchscript.forwarding import KeyholeCall, shell_lines
 from reconciler.batchscript.template import parse
-from reconciler.batchscript.variables import VariablesWrong, check_variables
+from reconciler.batchscript.variables import VariablesWrong, require_fit, with_defaults
 from reconciler.model.base import JobId
 
 HOME_PATTERN = r"^/[A-Za-z0-9._/@+-]*$"
@@ -37,9 +37,9 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
         TemplateWrong: the template itself cannot be used.
         VariablesWrong: the variables do not fit it; names all of them.
     """
-    check_variables(template_text, variables)
     template = parse(template_text)
-    values = dict(variables) | _standard(context, template.names)
+    require_fit(template, variables)
+    values = with_defaults(template, variables) | _standard(context, template.names)
     script = _fill(template.head, values)
     if template.ports:
         call = KeyholeCall(context.job, context.token, context.keyhole_servers, template.ports)
@@ -49,7 +49,7 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
 
 def _standard(context: ScriptContext, names: frozenset[str]) -> dict[str, str]:
     if "home" in names and not re.fullmatch(HOME_PATTERN, context.home):
-        raise VariablesWrong(missing=(), surplus=(), wrong=("home",))
+        raise VariablesWrong(missing=(), surplus=(), wrong={"home": HOME_PATTERN})
     return {"job_id": context.job, "user": context.user, "home": context.home}
 
 

@@ -1,30 +1,24 @@
-"""The variables of a template: are they all there, none too many, and safe in a shell?"""
+"""The variables of a template and those of a wish: are they all there, none too many, and as declared?"""
 
-import re
 from collections.abc import Mapping
 
-from reconciler.batchscript.template import parse
+from reconciler.batchscript.template import STANDARD_VARIABLES, Template, parse
 from reconciler.errors import Terminal
-from reconciler.model.base import VARIABLE_NAME_PATTERN, VARIABLE_VALUE_PATTERN
 
-STANDARD_VARIABLES = ("job_id", "user", "home")
-"""Filled in by us; a portal neither needs to nor may give them."""
+__all__ = ["STANDARD_VARIABLES", "VariablesWrong", "check_variables", "require_fit", "with_defaults"]
 
 
 class VariablesWrong(Terminal):
     """The variables do not fit the template; names all that are missing, surplus or of a refused form."""
 
-    def __init__(self, missing: tuple[str, ...], surplus: tuple[str, ...], wrong: tuple[str, ...]) -> None:
-        claims = (("missing", missing), ("not in the template", surplus), ("of a refused form", wrong))
+    def __init__(self, missing: tuple[str, ...], surplus: tuple[str, ...], wrong: Mapping[str, str]) -> None:
+        claims = (("missing", missing), ("not in the template", surplus), ("of a refused form", tuple(wrong)))
         super().__init__("variables " + "; ".join(f"{claim}: {', '.join(names)}" for claim, names in claims if names))
         self.missing = missing
         self.surplus = surplus
-        self.wrong = wrong
-
-
-def is_safe(value: str) -> bool:
-    """Tell whether a value may stand unquoted in a shell and does not climb out of a folder."""
-    return re.fullmatch(VARIABLE_VALUE_PATTERN, value) is not None and ".." not in value
+        self.wrong = tuple(wrong)
+        self.allowed = dict(wrong)
+        """Which values would fit, in words, for each that is wrong."""
 
 
 def check_variables(template_text: str, variables: Mapping[str, str]) -> None:
@@ -32,15 +26,27 @@ def check_variables(template_text: str, variables: Mapping[str, str]) -> None:
 
     Raises:
         TemplateWrong: the template itself cannot be used.
-        VariablesWrong: variables are missing, surplus (the standard ones included), or hold refused characters.
+        VariablesWrong: variables are missing, surplus (the standard ones included), or not as the template declares.
     """
-    needed = parse(template_text).names.difference(STANDARD_VARIABLES)
-    missing = tuple(sorted(needed.difference(variables)))
-    surplus = tuple(sorted(set(variables).difference(needed)))
-    wrong = tuple(sorted(name for name, value in variables.items() if not _is_usable(name, value)))
+    require_fit(parse(template_text), variables)
+
+
+def require_fit(template: Template, variables: Mapping[str, str]) -> None:
+    """Make sure that the variables are those of a template.
+
+    Raises:
+        VariablesWrong: as `check_variables`.
+    """
+    known = {variable.name: variable for variable in template.variables}
+    missing = tuple(sorted(name for name, each in known.items() if each.required and name not in variables))
+    surplus = tuple(sorted(set(variables).difference(known)))
+    given = {name: value for name, value in sorted(variables.items()) if name in known}
+    wrong = {name: known[name].allowed() for name, value in given.items() if not known[name].fits(value)}
     if missing or surplus or wrong:
         raise VariablesWrong(missing, surplus, wrong)
 
 
-def _is_usable(name: str, value: str) -> bool:
-    return re.fullmatch(VARIABLE_NAME_PATTERN, name) is not None and is_safe(value)
+def with_defaults(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a wish, and the defaults of those it leaves out."""
+    defaults = {each.name: each.default for each in template.variables if each.default is not None}
+    return defaults | dict(variables)

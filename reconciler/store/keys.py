@@ -58,6 +58,11 @@ class Keys:
         return f"{self.prefix}/desired/controller"
 
     @property
+    def turnstile(self) -> str:
+        """Which job the API let in last; written only where jobs are limited."""
+        return f"{self.prefix}/desired/admission"
+
+    @property
     def gateway_wishes(self) -> str:
         """All that operators wish of gateways."""
         return f"{self.prefix}/desired/gateways/"
@@ -65,11 +70,6 @@ class Keys:
     def gateway_wish(self, name: GatewayName) -> str:
         """Name what operators wish of one gateway."""
         return f"{self.gateway_wishes}{name}"
-
-    @property
-    def turnstile(self) -> str:
-        """Which job the API let in last; written only where jobs are limited."""
-        return f"{self.prefix}/desired/admission"
 
     @property
     def reports(self) -> str:
@@ -115,6 +115,15 @@ class Keys:
     def lease(self, gateway: GatewayName, port: int) -> str:
         """Name the lease of one port; zero-padded, so that keys sort as ports do."""
         return f"{self.leases}{gateway}/{port:05d}"
+
+    @property
+    def events(self) -> str:
+        """All events."""
+        return f"{self.prefix}/events/"
+
+    def events_of(self, subject: str) -> str:
+        """All events of one subject; see `reconciler.model.event.Event.subject`."""
+        return f"{self.events}{subject}/"
 
     @property
     def identity(self) -> str:

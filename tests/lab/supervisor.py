@@ -5,7 +5,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from deploy.site.daemons import Daemons
+from deploy.site.daemons import MODULES, Daemons
 
 log = logging.getLogger(__name__)
 
@@ -38,4 +38,5 @@ class Supervisor:
                 if daemon is not None and daemon.poll() is not None:
                     log.warning("%s ended with %s and is started again", name, daemon.poll())
                     self.restarts += 1
-                    self._daemons.start(name)
+                    # Without waiting for the API, which may be down itself, or wait for etcd: systemd does not either.
+                    self._daemons.launch(name, MODULES[name.partition("-")[0]])

@@ -29,6 +29,20 @@ def test_check_config_accepts_what_a_site_may_run_and_says_nothing(
     assert capsys.readouterr() == ("", "")
 
 
+def test_check_config_names_each_template_that_no_job_could_use_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "good.sh").write_text("#!/bin/sh\n")
+    (templates / "open.sh").write_text("#!/bin/sh\necho {{a\n")
+    arguments = installed(tmp_path, (("templates-directory",), str(templates)))
+
+    assert main([*arguments, "--check-config"]) == EXIT_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bwvisu-reconciler: template open.sh: line 2: ")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--check-config"]])
 def test_a_wrong_key_is_named_in_one_line_and_starting_again_is_of_no_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]

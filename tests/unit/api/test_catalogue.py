@@ -9,9 +9,13 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease
 from tests.unit.api.conftest import ASKED, NOON, SECRET, Client, World
 
-PORTS_TEMPLATE = (
-    "#!/bin/bash\n#SBATCH --mem=1G\n#KEYHOLE-REQUEST-PORTS 2\necho {{image_name}} {{home}} $KEYHOLE_PORT0\n"
-)
+PORTS_TEMPLATE = """#!/bin/bash
+# Shows an image.
+# Variable: image_name string What to show
+#SBATCH --mem=1G
+#KEYHOLE-REQUEST-PORTS 2
+echo {{image_name}} {{home}} $KEYHOLE_PORT0
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +34,9 @@ async def test_templates_are_listed_with_what_they_need_and_a_broken_one_says_wh
     assert list(by_name) == ["broken.sh", "ports.sh", "xpra.sh"]
     assert (by_name["broken.sh"]["usable"], "#!" in by_name["broken.sh"]["trouble"]) == (False, True)
     assert (by_name["ports.sh"]["usable"], by_name["ports.sh"]["ports"], by_name["xpra.sh"]["ports"]) == (True, 2, 0)
-    assert [variable["name"] for variable in by_name["ports.sh"]["variables"]] == ["image_name"]
+    assert by_name["ports.sh"]["summary"] == "Shows an image."
+    [variable] = by_name["ports.sh"]["variables"]
+    assert (variable["name"], variable["required"], variable["help"]) == ("image_name", True, "What to show")
     assert await (await portal.get("/v1/templates/ports.sh")).json() == by_name["ports.sh"]
 
 

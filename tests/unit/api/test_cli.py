@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from api import app, credentials
 from api.cli import main
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.event import Event, gateway_subject
 from reconciler.model.gateway import Duty, GatewayWish
 from reconciler.model.report import Phase, Report
 from reconciler.store.codec import decode
@@ -236,3 +237,24 @@ async def test_a_gateway_is_drained_and_serves_again(
     assert first.startswith("gateway-1  serve (wished: drain)  0 leased, 0 resting, 10001 free  weight 1")
     assert first.endswith("operator: new kernel")
     assert second.startswith("gateway-2  serve  0 leased")
+
+
+async def test_events_are_printed_a_line_each_and_repeats_are_counted(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for subject, count in (("k3f9x2", 3), (gateway_subject("gateway-1"), 1)):
+        event = Event(
+            subject=subject, level="warning", reason="Strange", message="So.", count=count, first=NOON, last=NOON
+        )
+        await world.write(world.keys.events + event.name, event)
+
+    assert await bwvisu("events", "k3f9x2") == 0
+    assert capsys.readouterr().out.split() == [
+        *("2026-01-01T12:00:00.000Z", "warning", "Strange", "So."),
+        *("(3", "times", "since", "2026-01-01T12:00:00.000Z)"),
+    ]
+    assert await bwvisu("--json", "events", "--gateway", "gateway-1") == 0
+    assert json.loads(capsys.readouterr().out)[0]["reason"] == "Strange"
+    assert await bwvisu("events") == 0
+    assert capsys.readouterr().out == "no events\n"
+    assert await bwvisu("events", "neverwas") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.batchscript.description import describe
 from reconciler.batchscript.library import Library, TemplateUnknown
 from reconciler.batchscript.options import options
 from reconciler.batchscript.render import ScriptContext, render
@@ -91,14 +92,16 @@ def test_the_script_is_right_in_every_shell(shell: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.iterdir()), ids=lambda path: path.name)
-def test_every_template_we_ship_can_be_rendered(path: Path, tmp_path: Path) -> None:
+def test_every_template_we_ship_says_what_it_is_and_can_be_rendered(path: Path, tmp_path: Path) -> None:
     text = Library(SHIPPED).text(path.name)
-    with pytest.raises(VariablesWrong) as lacking:
-        render(text, {}, context())
+    description = describe(text)
+    needed = {each.name: "x.sif" for each in description.variables if each.required}
     script = tmp_path / "script"
-    script.write_text(render(text, dict.fromkeys(lacking.value.missing, "x"), context()))
+    script.write_text(render(text, needed, context()))
     checked = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
 
+    assert description.summary
+    assert description.ports == 1
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "{{" not in script.read_text()
 
