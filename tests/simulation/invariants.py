@@ -94,9 +94,12 @@ class Invariants:
 
     def _check_given_back(self, lease: Lease) -> None:
         """I3: what the users of a running session are told of is theirs until they are told of something else."""
-        wish, report = self.books.wish(JobId(lease.job)), self.books.report(JobId(lease.job))
+        wish, report, forward = self.books.of(JobId(lease.job))
         if wish is None or wish.deleted is not None or report is None or report.phase not in SERVING:
             return
+        present = (report.slurm.job_id or 0, report.slurm.requeues) if report.slurm is not None else (0, 0)
+        if forward is None or forward.run != lease.run or lease.run_order < present:
+            return  # a later run has ports of its own
         told = {(service.gateway, service.external_port, service.run) for service in report.services}
         if (lease.gateway, lease.port, lease.run) in told:
             raise Violated(f"I3: port {lease.port} of {lease.gateway} was given back, and {lease.job} is told of it")
