@@ -97,9 +97,11 @@ class Invariants:
         wish, report, forward = self.books.of(JobId(lease.job))
         if wish is None or wish.deleted is not None or report is None or report.phase not in SERVING:
             return
-        present = (report.slurm.job_id or 0, report.slurm.requeues) if report.slurm is not None else (0, 0)
-        if forward is None or forward.run != lease.run or lease.run_order < present:
-            return  # a later run has ports of its own
+        if forward is None or report.slurm is None or forward.run != lease.run:
+            return
+        present = (report.slurm.job_id or 0, report.slurm.requeues)
+        if lease.run_order < present or not set(forward.nodes) <= set(report.slurm.nodes):
+            return  # it was started anew, and has other ports or asks for them
         told = {(service.gateway, service.external_port, service.run) for service in report.services}
         if (lease.gateway, lease.port, lease.run) in told:
             raise Violated(f"I3: port {lease.port} of {lease.gateway} was given back, and {lease.job} is told of it")
