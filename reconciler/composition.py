@@ -9,11 +9,12 @@ from typing import NoReturn
 
 from reconciler.actuators.hands import Hands
 from reconciler.batchscript.library import Library
-from reconciler.config import Config
+from reconciler.config import Config, read_authority
 from reconciler.controllers.doubt import Doubt, Tell
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.events import EventController
 from reconciler.controllers.forcing import Forcing
+from reconciler.controllers.free_ports import FreePorts
 from reconciler.controllers.gateway_reports import GatewayReports
 from reconciler.controllers.gateways import GatewayController
 from reconciler.controllers.health import HealthController
@@ -126,10 +127,11 @@ class Controller:
         )
 
     def _ports(self, sight: Sight) -> Ports:
-        settings = _port_settings(self.config)
+        ports = PortRange(self.config.keyholed_port_range.min, self.config.keyholed_port_range.max)
         weights = {GatewayName(node.name): node.weight for node in self.config.gateway_nodes}
-        rooms = Rooms(self.world, self.hands.gateways, self._duties(), settings.ports, weights)
-        return Ports(self.world, sight, self.store, self.hands.gateways, rooms, settings, self.now)
+        rooms = Rooms(self.world, self.hands.gateways, self._duties(), ports, weights)
+        free = FreePorts(sight, rooms, self.config.debug.keyholed_static_forwarding)
+        return Ports(self.world, self.store, self.hands.gateways, rooms, free, _port_settings(self.config), self.now)
 
     def _rules(self, sight: Sight) -> GatewayController:
         interval_s = self.config.gateways.read_back_interval_s
@@ -157,6 +159,7 @@ class Controller:
             server_secret=self.server_secret,
             instance=config.instance,
             keyhole_servers=tuple((str(server.ip), server.port) for server in config.keyholed_servers),
+            keyhole_authority=read_authority(config.api.keyhole_ca_file),
         )
         return JobController(
             world=self.world,
@@ -176,10 +179,8 @@ class Controller:
 
 def _port_settings(config: Config) -> PortSettings:
     return PortSettings(
-        ports=PortRange(config.keyholed_port_range.min, config.keyholed_port_range.max),
         hostname_suffix=config.forwarding_hostname_suffix,
         quarantine_s=config.gateways.quarantine_s,
-        static=config.debug.keyholed_static_forwarding,
         external_ips={GatewayName(g.name): str(g.external_ip) for g in config.gateway_nodes},
     )
 

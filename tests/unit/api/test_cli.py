@@ -234,9 +234,9 @@ async def test_a_gateway_is_drained_and_serves_again(
 
     assert (drained.duty, drained.reason, serving.duty) == (Duty.DRAIN, "new kernel", Duty.SERVE)
     first, second = capsys.readouterr().out.splitlines()[1:3]
-    assert first.startswith("gateway-1  serve (wished: drain)  0 open, 0 resting, 10001 free  weight 1")
+    assert first.startswith("gateway-1  serve (wished: drain)  0 leased, 0 resting, 10001 free  weight 1")
     assert first.endswith("operator: new kernel")
-    assert second.startswith("gateway-2  serve  0 open")
+    assert second.startswith("gateway-2  serve  0 leased")
 
 
 async def test_events_are_printed_a_line_each_and_repeats_are_counted(
