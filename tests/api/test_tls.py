@@ -126,7 +126,7 @@ async def ports_of_a_job(site: Site, authority: str) -> tuple[int | None, str]:
     )
     environment = {"PATH": os.environ["PATH"], "SLURM_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
     client = await asyncio.create_subprocess_exec(
-        sys.executable, str(CLIENT), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        sys.executable, str(CLIENT), "ports", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     async with asyncio.timeout(60):
         out, err = await client.communicate(call.as_json().encode())
