@@ -68,7 +68,10 @@ def caller(world: World, keyhole: Client) -> Caller:
 
 
 def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
-    """Return what the controller reports once all rules are live."""
+    """Return what the controller reports once all rules are live.
+
+    The client binds its ports: below 32768, where no connection of this machine takes one by chance.
+    """
     services = tuple(
         Service(
             index=index,
@@ -76,7 +79,7 @@ def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
             gateway="gateway-1",
             external_ip="203.0.113.101",
             external_port=50007 + index,
-            internal_port=50007 + index,
+            internal_port=20007 + index,
             target="c1-ib0",
         )
         for index in reversed(range(ports))
@@ -87,8 +90,8 @@ def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
 
 OPEN = {
     "services": [
-        {"index": 0, "port": 50007, "gateway": "203.0.113.101", "external-port": 50007},
-        {"index": 1, "port": 50008, "gateway": "203.0.113.101", "external-port": 50008},
+        {"index": 0, "port": 20007, "gateway": "203.0.113.101", "external-port": 50007},
+        {"index": 1, "port": 20008, "gateway": "203.0.113.101", "external-port": 50008},
     ]
 }
 

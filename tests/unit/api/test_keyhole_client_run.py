@@ -103,7 +103,7 @@ async def test_a_job_gets_its_ports_as_variables_and_leaves_no_file(
     job = Job(tmp_path, shell)
     status, out, _ = await ended(await job.start([address(server)]))
 
-    assert (status, out) == (0, "50007 203.0.113.101 50007 50008 6\n")
+    assert (status, out) == (0, "20007 203.0.113.101 50007 20008 6\n")
     assert list(job.folder.iterdir()) == []
 
 
@@ -141,7 +141,7 @@ async def test_a_job_that_was_told_to_come_again_does(
     status, out, _ = await ended(process)
 
     assert b"still at work" in first
-    assert (status, out.split()[0]) == (0, "50007")
+    assert (status, out.split()[0]) == (0, "20007")
 
 
 async def test_a_keyhole_that_does_not_answer_is_passed_over(
@@ -150,7 +150,7 @@ async def test_a_keyhole_that_does_not_answer_is_passed_over(
     await world.write(world.keys.report(JOB), opened())
     status, out, _ = await ended(await Job(tmp_path).start([("127.0.0.1", unused_tcp_port), address(server)]))
 
-    assert (status, out.split()[0]) == (0, "50007")
+    assert (status, out.split()[0]) == (0, "20007")
 
 
 async def test_a_job_with_a_wrong_token_ends_at_once_with_a_sentence(
@@ -245,7 +245,7 @@ async def test_a_module_that_somebody_put_into_the_folder_for_temporary_files_is
         (job.folder / f"{name}.py").write_text("raise SystemExit('somebody else was here')\n")
     status, out, err = await ended(await job.start([address(server)]))
 
-    assert (status, out.split()[0]) == (0, "50007")
+    assert (status, out.split()[0]) == (0, "20007")
     assert "somebody else" not in err
 
 
@@ -269,4 +269,4 @@ async def test_the_client_runs_with_every_python_from_3_6_on(
     status, _, err = await ended(process)
 
     assert (status, err) == (4, "")
-    assert ((await told_end(world)).exit_code, (await told_end(world)).log_tail) == (4, ("50008",))
+    assert ((await told_end(world)).exit_code, (await told_end(world)).log_tail) == (4, ("20008",))
