@@ -61,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     _add_submit(commands.add_parser("submit", help="wish for a job"))
     commands.add_parser("list", help="show all jobs")
     commands.add_parser("show", help="show one job").add_argument("id")
+    events = commands.add_parser("events", help="tell what happened to a job, a gateway or the controller, and why")
+    subject = events.add_mutually_exclusive_group()
+    subject.add_argument("id", nargs="?", help="of a job, also of one that is gone; leave it out for the controller")
+    subject.add_argument("--gateway", metavar="NAME")
     delete = commands.add_parser("delete", help="say that nobody wants a job any more")
     delete.add_argument("id")
     delete.add_argument("--wait", action="store_true", help="return when it is gone")
@@ -120,10 +124,13 @@ async def _remote(options: argparse.Namespace, environment: Mapping[str, str]) -
             case "submit":
                 return _one(await client.submit(_job_request(options)))
             case "list":
-                jobs = await client.jobs()
-                return Outcome(jobs, [_line(job) for job in jobs] or ["no jobs"])
+                jobs, switch = await client.jobs(), await client.controller()
+                return Outcome(jobs, [*_switch(switch), *([_line(job) for job in jobs] or ["no jobs"])])
             case "show":
-                return _one(await client.job(options.id))
+                return _one(await client.job(options.id), await client.controller())
+            case "events":
+                events = await client.events(_subject(options))
+                return Outcome(events, [_event_line(event) for event in events] or ["no events"])
             case "delete":
                 return await _delete(client, options)
             case "pause" | "resume":
@@ -184,15 +191,35 @@ def _job_request(options: argparse.Namespace) -> JsonObject:
     }
 
 
-def _one(job: JsonObject) -> Outcome:
-    return Outcome(job, [_line(job), *_details(job)])
+def _subject(options: argparse.Namespace) -> str:
+    """Return the address of what the events are about."""
+    if options.gateway is not None:
+        return f"/v1/gateways/{options.gateway}"
+    return f"/v1/jobs/{options.id}" if options.id is not None else "/v1/controller"
+
+
+def _event_line(event: JsonObject) -> str:
+    repeated = f"  ({event['count']} times since {event['first']})" if event["count"] != 1 else ""
+    return f"{event['last']}  {event['level']:7}  {event['reason']:14}  {event['message']}{repeated}"
+
+
+def _one(job: JsonObject, switch: JsonObject | None = None) -> Outcome:
+    return Outcome(job, [*_switch(switch or {}), _line(job), *_details(job)])
+
+
+def _switch(switch: JsonObject) -> Sequence[str]:
+    """Return the line that says why nothing moves, if the whole controller is paused."""
+    if not switch.get("paused"):
+        return []
+    return [f"the controller is paused by {switch.get('by')} since {switch.get('asked')}: {switch.get('reason')}"]
 
 
 def _line(job: JsonObject) -> str:
     spec = job["spec"]
     said = f"{spec['user']}  {spec['template']}" if isinstance(spec, dict) else ""
     removal = "  being removed" if "deleted" in job else ""
-    return f"{job['id']}  {phase_of(job):10}  {said}{removal}"
+    paused = "  paused" if isinstance(spec, dict) and spec.get("paused") else ""
+    return f"{job['id']}  {phase_of(job):10}  {said}{paused}{removal}"
 
 
 def _details(job: JsonObject) -> Sequence[str]:

@@ -69,6 +69,15 @@ class Client:
         """
         return await self._ask("GET", f"/v1/jobs/{job}")
 
+    async def events(self, path: str) -> list[JsonObject]:
+        """Return what happened, the oldest first, to ``/v1/jobs/<id>``, ``/v1/gateways/<name>`` or ``/v1/controller``.
+
+        Raises:
+            JobUnknown: there is neither a job nor an event of this id.
+        """
+        found = (await self._ask("GET", f"{path}/events"))["events"]
+        return list(found) if isinstance(found, list) else []
+
     async def delete(self, job: str, *, force: bool = False) -> JsonObject:
         """Say that nobody wants this job any more, and return it; by force its effects are not waited for."""
         return await self._ask("DELETE", f"/v1/jobs/{job}" + ("?force=true" if force else ""))
@@ -76,6 +85,10 @@ class Client:
     async def pause(self, job: str, *, paused: bool) -> JsonObject:
         """Let the controller change nothing about a job, or let it go on; return the job."""
         return await self._ask("PATCH", f"/v1/jobs/{job}", {"paused": paused})
+
+    async def controller(self) -> JsonObject:
+        """Return the pause of the whole controller, and who turned it."""
+        return await self._ask("GET", "/v1/controller")
 
     async def pause_controller(self, reason: str, *, paused: bool) -> JsonObject:
         """Let the controller change nothing at all, or let it go on; return the switch."""

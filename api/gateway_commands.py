@@ -41,7 +41,7 @@ def line(gateway: JsonObject) -> str:
     duty, wished = status.get("duty", "serve"), wish.get("duty", "serve")
     said = [str(duty) if duty == wished else f"{duty} (wished: {wished})"]
     said += ["empty"] if status.get("empty") else []
-    said += [f"{leases.get('open', 0)} open, {leases.get('quarantined', 0)} resting, {leases.get('free', 0)} free"]
+    said += [f"{leases.get('leased', 0)} leased, {leases.get('resting', 0)} resting, {leases.get('free', 0)} free"]
     said += [f"weight {gateway['weight']}"] if "weight" in gateway else ["not configured"]
     said += [str(status.get("reason", "Not looked at yet."))]
     said += [f"{wish['by']}: {wish['reason']}"] if wish else []

@@ -8,12 +8,15 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
+from api.answers import answer
 from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK, Desk
+from api.filters import NoQuery
 from api.findings import require
 from api.middleware import caller
 from api.problems import Problem
+from api.queries import read_query
 from api.schemas import JsonObject, plain
 from reconciler.config import GatewayNode
 from reconciler.errors import Unreadable
@@ -37,13 +40,15 @@ class DutyRequest(Value):
 
 async def list_gateways(request: web.Request) -> web.Response:
     """``GET /v1/gateways``: every gateway that the configuration, a lease, a report or a wish names."""
-    return web.json_response({"gateways": list((await _all(request.app[DESK])).values())})
+    read_query(request, NoQuery)
+    return answer({"gateways": list((await _all(request.app[DESK])).values())})
 
 
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/gateways/<name>``: one of them."""
+    read_query(request, NoQuery)
     name = _name(request)
-    return web.json_response(_known(await _all(request.app[DESK]), name))
+    return answer(_known(await _all(request.app[DESK]), name))
 
 
 async def wish(request: web.Request) -> web.Response:
@@ -54,7 +59,7 @@ async def wish(request: web.Request) -> web.Response:
     _known(await _all(desk), name)
     wished = GatewayWish(name=name, duty=asked.duty, reason=asked.reason, by=caller(request), asked=desk.now())
     await desk.store.commit([], [Put(desk.keys.gateway_wish(name), encode(wished))])
-    return web.json_response(_known(await _all(desk), name))
+    return answer(_known(await _all(desk), name))
 
 
 def _name(request: web.Request) -> GatewayName:
@@ -112,7 +117,7 @@ def _of_node(node: GatewayNode | None) -> JsonObject:
 
 def _counted(leases: Sequence[Lease], size: int) -> JsonObject:
     released = sum(1 for lease in leases if lease.released)
-    return {"open": len(leases) - released, "quarantined": released, "free": max(size - len(leases), 0)}
+    return {"leased": len(leases) - released, "resting": released, "free": max(size - len(leases), 0)}
 
 
 def _without(members: JsonObject, *names: str) -> JsonObject:

@@ -27,7 +27,7 @@ _TAGGED = ("ETag", "Location")
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/v1/jobs"): Operation({201: shapes.Job, 200: shapes.Job}, schemas.JobRequest, NoQuery, _KEY, _TAGGED),
     ("GET", "/v1/jobs"): Operation({200: shapes.Jobs}, query=ListQuery),
-    ("GET", "/v1/watch"): Operation({200: shapes.Event}, query=JobFilter, takes=_LAST),
+    ("GET", "/v1/watch"): Operation({200: shapes.StreamEvent}, query=JobFilter, takes=_LAST),
     ("GET", "/v1/jobs/{job}"): Operation({200: shapes.Job, 304: None}, takes=_NONE_MATCH, returns=("ETag",)),
     ("PATCH", "/v1/jobs/{job}"): Operation({200: shapes.Job}, schemas.JobChange, NoQuery, _MATCH, _TAGGED),
     ("DELETE", "/v1/jobs/{job}"): Operation({202: shapes.Job}, None, DeleteQuery, _MATCH, _TAGGED),
@@ -37,6 +37,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/templates/{name}"): Operation({200: catalogue.TemplateShown}),
     ("GET", "/v1/command-nodes"): Operation({200: catalogue.CommandNodes}),
     ("GET", "/v1/ports"): Operation({200: catalogue.Ports}),
+    ("GET", "/v1/jobs/{job}/events"): Operation({200: shapes.EventList}),
+    ("GET", "/v1/gateways/{name}/events"): Operation({200: shapes.EventList}),
+    ("GET", "/v1/controller/events"): Operation({200: shapes.EventList}),
     ("GET", "/v1/controller"): Operation({200: shapes.Switch}),
     ("PUT", "/v1/controller"): Operation({200: shapes.Switch}, switch.SwitchRequest),
     ("GET", "/v1/gateways"): Operation({200: shapes.GatewayList}),

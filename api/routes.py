@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import catalogue, description, exits, gateways, keyhole, original, scripts, switch, v1, watch
+from api import catalogue, description, events, exits, gateways, keyhole, original, scripts, switch, v1, watch
 
 
 class Route(NamedTuple):
@@ -29,7 +29,10 @@ PORTAL = (
     Route("GET", "/v1/templates/{name}", catalogue.template),
     Route("GET", "/v1/command-nodes", catalogue.command_nodes),
     Route("GET", "/v1/ports", catalogue.ports),
+    Route("GET", "/v1/jobs/{job}/events", events.of_job),
+    Route("GET", "/v1/gateways/{name}/events", events.of_gateway),
     Route("GET", "/v1/controller", switch.show),
+    Route("GET", "/v1/controller/events", events.of_controller),
     Route("PUT", "/v1/controller", switch.turn),
     Route("GET", "/v1/openapi.json", description.show),
     Route("POST", "/jobs", original.submit),

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, create_model
 
 from reconciler.model.base import Moment, Value
+from reconciler.model.event import Event
 from reconciler.model.gateway import GatewayReport, GatewayWish
 from reconciler.model.report import Report
 from reconciler.model.wish import Wish
@@ -54,8 +55,8 @@ GatewayStatus = _less(GatewayReport, "GatewayStatus", "What is reported.", "sche
 class LeaseCount(Value):
     """Ports of one gateway."""
 
-    open: int
-    quarantined: int
+    leased: int
+    resting: int
     free: int
 
 
@@ -76,6 +77,23 @@ class GatewayList(Value):
     """Answer to ``GET /v1/gateways``."""
 
     gateways: tuple[Gateway, ...]
+
+
+EventShown = _less(Event, "EventShown", "What happened, and why.", "schema_version", "subject", base=Value)
+
+
+class UnreadableKey(Value):
+    """A key that holds no event."""
+
+    key: str
+    detail: str
+
+
+class EventList(Value):
+    """Answer to the requests for events, the oldest first."""
+
+    events: tuple[EventShown, ...]  # type: ignore[valid-type]  # made at run time
+    unreadable: tuple[UnreadableKey, ...] | None = None
 
 
 class Switch(Value):
@@ -122,7 +140,7 @@ class ProblemShown(Value):
     """Where several fields are."""
 
 
-class Event(Value):
+class StreamEvent(Value):
     """One server-sent event; ``data`` is JSON in one line."""
 
     event: Literal["job", "gone", "listed", "reset", "unreadable"]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the distribution's packages that a part of this project needs, and only those that are missing.
-# Usage: deploy/packages.sh GROUP...    (groups: python, site)
+# Usage: deploy/packages.sh GROUP...    (groups: python, site, applications)
 # No service of an installed package is started.
 set -eu
 
@@ -9,7 +9,9 @@ packages_of() {
     python) echo python3 python3-venv python3-pip ;;
     site) echo python3 slurmctld slurmd slurm-client munge openssh-server openssh-client sudo iptables \
         netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux procps curl ;;
-    *) echo "deploy/packages.sh: no group '$1'; there are: python, site" >&2; return 2 ;;
+    applications) echo xpra python3-pil python3-netifaces xauth xvfb xterm xfonts-base fonts-dejavu-core shellinabox \
+        openmpi-bin python3-mpi4py python3-venv chromium chromium-driver ;;
+    *) echo "deploy/packages.sh: no group '$1'; there are: python, site, applications" >&2; return 2 ;;
     esac
 }
 
@@ -47,7 +49,7 @@ install() {
 }
 
 if [ "$#" -eq 0 ]; then
-    echo "usage: deploy/packages.sh GROUP...   (groups: python, site)" >&2
+    echo "usage: deploy/packages.sh GROUP...   (groups: python, site, applications)" >&2
     exit 2
 fi
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -69,7 +69,10 @@ def _exec(site: Site, asked: argparse.Namespace) -> int:
 
 
 def _demo(site: Site, asked: argparse.Namespace) -> int:
-    show(site, keep=asked.keep)
+    pictures = None if asked.applications is None else Path(asked.applications).resolve()
+    if pictures is not None and not pictures.is_dir():
+        raise SiteError(f"--applications needs a folder for its pictures, and {pictures} is none", exit_code=2)
+    show(site, keep=asked.keep, pictures=pictures)
     return 0
 
 
@@ -112,8 +115,15 @@ def _done(act: Callable[[Site, argparse.Namespace], None]) -> Callable[[Site, ar
     return run
 
 
-def _takes_keep(parser: argparse.ArgumentParser) -> None:
+def _takes_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="stop at the link, and leave everything running")
+    parser.add_argument(
+        "--applications",
+        nargs="?",
+        const=".",
+        metavar="FOLDER",
+        help="a desktop program and JupyterLab in a real browser instead; keep screenshots in FOLDER (here)",
+    )
 
 
 COMMANDS = {
@@ -141,7 +151,7 @@ COMMANDS = {
         _done(lambda site, asked: site.flush(asked.node)),
         _takes_node,
     ),
-    "demo": Command("show one session from its wish to its end, and check each step", _demo, _takes_keep),
+    "demo": Command("show one session from its wish to its end, and check each step", _demo, _takes_demo),
     "list": Command("show the sites of this machine", _list),
 }
 """A new command is one more line here."""

@@ -56,6 +56,8 @@ class Gateways(Section):
     """Between two rounds otherwise."""
     probe_timeout_s: Annotated[int, Field(ge=1, le=30)] = 2
     """How long `nc -z` waits for an answer, in whole seconds (its `-w`)."""
+    probe_failures: Annotated[int, Field(ge=1, le=100)] = 3
+    """An application that answered is called unhealthy after this many probes in a row without an answer."""
     quarantine_s: Seconds = 60.0
     """A released port is not leased again for this long."""
     failover_after_s: Annotated[float, Field(ge=0, le=86400)] | None = 120.0
@@ -111,6 +113,8 @@ class Reconciler(Section):
     """So many looks in a row must show the same before it is believed."""
     stop_timeout_s: Seconds = 20.0
     """A stop waits this long for passes that are under way, so that no sbatch is cut in the middle."""
+    event_ttl_s: Annotated[float, Field(ge=60, le=31 * 86400)] = 86400.0
+    """An event, what happened to a job or a gateway and why, is kept this long."""
     leader_ttl_s: Annotated[int, Field(ge=2, le=60)] = 5
     """A leader that stops renewing is deposed after this many seconds."""
 

@@ -7,6 +7,13 @@ import structlog
 
 log = structlog.get_logger()
 
+Tell = Callable[[str, str], None]
+"""Takes an event's reason and its sentence."""
+
+
+def untold(_reason: str, _sentence: str) -> None:
+    """Stand in where nobody keeps events."""
+
 
 @dataclass
 class Doubt:
@@ -24,6 +31,7 @@ class Doubt:
     """Two looks this close count as one (seconds)."""
     clock: Callable[[], float]
     """The process's own clock, which nobody sets."""
+    tell: Tell = untold
     _doubted: int = 0
     _counted_at_s: float = 0.0
 
@@ -38,7 +46,13 @@ class Doubt:
         self._doubted, self._counted_at_s = self._doubted + 1, now_s
         if self._doubted >= self.looks:
             log.error("mass_vanishing_believed", what=self.what, vanished=vanished, of=present, looks=self._doubted)
+            self.tell(
+                "Believed", f"{vanished} of {present} {self.what} vanished, as {self.looks} looks in a row showed."
+            )
             self._doubted = 0
             return False
         log.error("mass_vanishing_doubted", what=self.what, vanished=vanished, of=present, looks=self._doubted)
+        self.tell(
+            "Doubted", f"{vanished} of {present} {self.what} seem to have vanished; nothing is done about it yet."
+        )
         return True

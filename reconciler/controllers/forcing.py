@@ -7,7 +7,8 @@ from datetime import datetime
 import structlog
 
 from reconciler.controllers.leases import released_at
-from reconciler.controllers.world import Parked, Stored, World, lease_name
+from reconciler.controllers.shelves import Parked, Stored, lease_name
+from reconciler.controllers.world import World
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
 from reconciler.model.wish import Wish

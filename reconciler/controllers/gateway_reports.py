@@ -10,8 +10,9 @@ from reconciler.actuators.protocols import Forwarder, NodeHealth
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.line import first_held_up
 from reconciler.controllers.queues import Queues
+from reconciler.controllers.shelves import Stored
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import Stored, World
+from reconciler.controllers.world import World
 from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId

@@ -8,9 +8,11 @@ import structlog
 
 from reconciler.actuators.protocols import Applied, Forwarder
 from reconciler.controllers.doubt import Doubt
+from reconciler.controllers.events import EventController
 from reconciler.controllers.queues import Queues
+from reconciler.controllers.shelves import lease_name
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World, lease_name
+from reconciler.controllers.world import World
 from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
@@ -33,6 +35,7 @@ class GatewayController:
     read_back_interval_s: float
     epoch: int
     """Ours as leader: whoever leads later has a greater one (I7)."""
+    events: EventController
     now: Callable[[], datetime]
 
     async def reconcile(self, name: GatewayName) -> float | None:
@@ -98,6 +101,7 @@ class GatewayController:
     def _log(self, name: GatewayName, applied: Applied) -> None:
         if applied.repaired:
             log.warning("gateway_repaired", gateway=name, found=applied.repaired)
+            self.events.note_of_gateway(name, "RulesRepaired", f"{'; '.join(applied.repaired)}.")
         if applied.commands:
             log.info("gateway_changed", gateway=name, routes=len(applied.routes), commands=applied.commands)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from reconciler.actuators.protocols import NodeHealth
 from reconciler.controllers.duties import Duties, link_of
+from reconciler.controllers.shelves import lease_name
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World, lease_name
+from reconciler.controllers.world import World
 from reconciler.model.base import JobId
 from reconciler.model.decision import Seen
 from reconciler.model.report import Phase

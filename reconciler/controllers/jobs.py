@@ -15,8 +15,9 @@ from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Groups, Ports
 from reconciler.controllers.queues import CLUSTER, Queues
+from reconciler.controllers.shelves import Stored
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import Stored, World
+from reconciler.controllers.world import World
 from reconciler.errors import Conflict, NodeUnfit, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId

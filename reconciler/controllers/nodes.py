@@ -7,7 +7,8 @@ import structlog
 
 from reconciler.actuators.protocols import BatchSystem, NodeHealth
 from reconciler.controllers.gateway_reports import GatewayReports
-from reconciler.controllers.world import Stored, World
+from reconciler.controllers.shelves import Stored
+from reconciler.controllers.world import World
 from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName
 from reconciler.model.report import NodeReport

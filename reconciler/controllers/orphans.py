@@ -6,8 +6,10 @@ from datetime import timedelta
 import structlog
 
 from reconciler.actuators.protocols import BatchSystem
+from reconciler.controllers.doubt import Tell, untold
+from reconciler.controllers.shelves import lease_name
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World, lease_name
+from reconciler.controllers.world import World
 from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import JobId
 from reconciler.model.queue import QueueRow
@@ -37,6 +39,7 @@ class MassHold:
     sight: Sight
     share: float
     at_least: int
+    tell: Tell = untold
 
     def holds(self) -> bool:
         """Return whether the orphans there are now are too many to be true; says so in the log."""
@@ -47,6 +50,8 @@ class MassHold:
         if len(orphans) < self.at_least or len(orphans) <= self.share * len(living):
             return False
         log.error("mass_orphans_held", orphans=len(orphans), of=len(living), example=min(orphans))
+        sentence = f"{len(orphans)} of {len(living)} jobs have lost their wish; none of them is collected."
+        self.tell("OrphansHeld", sentence)
         return True
 
 

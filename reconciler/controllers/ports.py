@@ -1,21 +1,19 @@
 """Takes and releases port leases: one port, one owner, one transaction (I3)."""
 
-import random
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
-from itertools import islice
 from typing import NamedTuple
 
 import structlog
 
 from reconciler.actuators.protocols import Forwarder
+from reconciler.controllers.free_ports import FreePorts
 from reconciler.controllers.leases import released_at
 from reconciler.controllers.line import line
 from reconciler.controllers.rooms import Rooms
-from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.errors import Conflict, Terminal
 from reconciler.model.base import GatewayName
@@ -23,7 +21,7 @@ from reconciler.model.decision import LeasePorts, Seen
 from reconciler.model.gateway import LEAVING
 from reconciler.model.lease import Lease
 from reconciler.model.report import Service
-from reconciler.plan.ports import PortRange, RangeFull, candidates, ports_ahead
+from reconciler.plan.ports import ports_ahead
 from reconciler.store.codec import encode
 from reconciler.store.kv import KeyValueStore, Put, Revision, Unchanged
 
@@ -34,11 +32,8 @@ log = structlog.get_logger()
 class PortSettings:
     """What a site decides about ports."""
 
-    ports: PortRange
     hostname_suffix: str
     quarantine_s: float
-    static: bool
-    """Always lease the lowest ports, in order: for debugging only."""
     external_ips: Mapping[GatewayName, str]
 
 
@@ -62,13 +57,12 @@ class Ports:
     """The leases of jobs, written to etcd."""
 
     world: World
-    sight: Sight
     store: KeyValueStore
     gateways: Mapping[GatewayName, Forwarder]
     rooms: Rooms
+    free: FreePorts
     settings: PortSettings
     now: Callable[[], datetime]
-    chance: Callable[[], float] = random.random
 
     @asynccontextmanager
     async def choosing(self, seen: Seen, wanted: LeasePorts) -> AsyncGenerator[Groups]:
@@ -79,7 +73,7 @@ class Ports:
         Raises:
             RangeFull: no gateway has room, or none beside what others asked for earlier.
             NoGateway: none takes sessions.
-            Terminal: the gateway knows no such node.
+            HostUnknown: the gateway knows no such node.
         """
         name = self._gateway(seen, wanted)
         with self.rooms.promising(name, len(wanted.indices)):
@@ -92,11 +86,18 @@ class Ports:
         Raises:
             RangeFull: no other gateway has room.
             NoGateway: no other takes sessions.
+            HostUnknown: the other gateway knows no such node.
         """
         name = self._refuge(seen, leases)
+        gateway = self.gateways[name]
         with self.rooms.promising(name, len(leases)):
-            ports = await self._free_here(self.gateways[name], [lease.port for lease in leases])
-            moved = [self._moved(lease, name, port, seen) for lease, port in zip(leases, ports, strict=True)]
+            hosts = sorted({lease.target_host for lease in leases})
+            addresses = {host: IPv4Address(await gateway.resolve(host)) for host in hosts}
+            ports = await self.free.here(gateway, [lease.port for lease in leases])
+            moved = [
+                self._moved(lease, name, port, seen).model_copy(update={"target_ip": addresses[lease.target_host]})
+                for lease, port in zip(leases, ports, strict=True)
+            ]
             yield _grouped([self._taking(lease) for lease in moved])
 
     async def _choose(self, name: GatewayName, seen: Seen, wanted: LeasePorts) -> list[Lease]:
@@ -107,7 +108,7 @@ class Ports:
         kept = {i: b.external_port for i, b in before.items() if b.gateway == name and b.external_port not in taken}
         avoided = taken | frozenset(kept.values())
         count = len(wanted.indices) - len(kept)
-        fresh = iter(await self._free_ports(gateway, avoided, tuple(addresses.values()), count))
+        fresh = iter(await self.free.everywhere(gateway, avoided, tuple(addresses.values()), count))
         chosen = []
         for index in wanted.indices:
             port = kept[index] if index in kept else next(fresh)
@@ -156,53 +157,14 @@ class Ports:
 
     def _refuge(self, seen: Seen, leases: tuple[Lease, ...]) -> GatewayName:
         """Follow those ports of the job that have moved already, or take the emptiest gateway."""
-        arrived = [
-            lease.gateway for lease in seen.open_leases if seen.duties.get(GatewayName(lease.gateway)) not in LEAVING
-        ]
-        return self._configured(GatewayName(arrived[0])) if arrived else self.rooms.choose(len(leases))
+        held = (GatewayName(lease.gateway) for lease in seen.open_leases)
+        arrived = [name for name in held if name in self.gateways and seen.duties.get(name) not in LEAVING]
+        return arrived[0] if arrived else self.rooms.choose(len(leases))
 
     def _configured(self, name: GatewayName) -> GatewayName:
         if name not in self.gateways:
             raise Terminal(f"the job has ports on the gateway {name}, which is not configured")
         return name
-
-    async def _free_here(self, gateway: Forwarder, wished: Sequence[int]) -> list[int]:
-        """Return as many ports that nobody uses on the gateway; the nodes' are the applications' own already."""
-        taken = self.rooms.taken(gateway.name)
-        same = [port for port in wished if port not in taken]
-        heard = await self._listening(gateway, same, ())
-        kept = [port for port in same if not heard[port]]
-        others = iter(await self._free_ports(gateway, taken | frozenset(same), (), len(wished) - len(kept)))
-        return [port if port in kept else next(others) for port in wished]
-
-    async def _free_ports(
-        self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...], count: int
-    ) -> list[int]:
-        """Return ports without a lease on which nothing listens, on the gateway and on every node of the job."""
-        chance = None if self.settings.static else self.chance
-        avoided = frozenset(taken) | self.rooms.reserved(frozenset(map(IPv4Address, ips)))
-        offered = iter(candidates(avoided, self.settings.ports, chance))
-        free: list[int] = []
-        while batch := list(islice(offered, count - len(free))):
-            occupied = await self._listening(gateway, batch, ips)
-            free += [port for port in batch if not occupied[port]]
-        if len(free) == count:
-            return free
-        first, last = self.settings.ports.first, self.settings.ports.last
-        raise RangeFull(f"no {count} ports of {first}-{last} are free on {gateway.name}")
-
-    async def _listening(
-        self, gateway: Forwarder, ports: Sequence[int], ips: tuple[str, ...]
-    ) -> Mapping[int, tuple[str, ...]]:
-        """Ask where each port is taken, and remember what the gateway's own programs take from us."""
-        found = await gateway.listening(ports, ips) if ports else {}
-        for port, places in found.items():
-            if places:
-                log.warning("port_occupied", gateway=gateway.name, port=port, listening=places)
-        own = frozenset(port for port, places in found.items() if "gateway" in places)
-        known = self.sight.occupied.get(gateway.name, frozenset())
-        self.sight.occupied[gateway.name] = (known - frozenset(ports)) | own
-        return found
 
     async def release(self, leases: tuple[Lease, ...]) -> Revision:
         """Close the ports and start their quarantine; leases that changed meanwhile are a `Conflict`."""

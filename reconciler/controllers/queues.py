@@ -40,6 +40,7 @@ class Queues:
     users: WorkQueue[str] = field(default_factory=WorkQueue)
     nodes: WorkQueue[str] = field(default_factory=WorkQueue)
     resyncs: WorkQueue[str] = field(default_factory=WorkQueue)
+    events: WorkQueue[str] = field(default_factory=WorkQueue)
 
     def listeners(self) -> Listeners:
         """Return what to tell of each change: whoever waits for somebody is urgent."""
@@ -72,4 +73,5 @@ class Queues:
             self.users,
             self.nodes,
             self.resyncs,
+            self.events,
         )

@@ -23,11 +23,12 @@ TEMPLATE_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,63}
 """A plain file name: no slash, no ``..``, no leading dot."""
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """Return a moment as it stands in values and keys."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, when_used="json")]
+Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
 """UTC, RFC 3339, milliseconds."""
 
 

@@ -117,6 +117,15 @@ class Keys:
         return f"{self.leases}{gateway}/{port:05d}"
 
     @property
+    def events(self) -> str:
+        """All events."""
+        return f"{self.prefix}/events/"
+
+    def events_of(self, subject: str) -> str:
+        """All events of one subject; see `reconciler.model.event.Event.subject`."""
+        return f"{self.events}{subject}/"
+
+    @property
     def identity(self) -> str:
         """Whose marks and tokens everything below the prefix was made with."""
         return f"{self.prefix}/controller/identity"

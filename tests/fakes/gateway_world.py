@@ -33,6 +33,8 @@ class FakeGateway:
     """Of the last leader that changed something."""
     probes: int = 0
     """Calls of `probe` and `listening`."""
+    targets_probed: int = 0
+    """By `probe`; each costs the gateway a process."""
     _standing: set[Route] = field(default_factory=set)
     _confirmed: frozenset[Route] | None = None
     _listening: set[Target] = field(default_factory=set)
@@ -88,6 +90,7 @@ class FakeGateway:
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return which targets listen."""
         self.probes += 1
+        self.targets_probed += len(targets)
         self._answer()
         return {target: target in self._listening for target in targets}
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from deploy.site import Site
 from deploy.site.daemons import Daemons
+from reconciler.model.event import Event
 from tests.lab.actions import PATIENCE_S
 from tests.lab.portal import Link
 
+EVENTS = "/bwvisu/events/"
 ENDED = frozenset({"CANCELLED", "COMPLETED", "FAILED", "COMPLETING"})
 _CHANGES = re.compile(r"COMMAND=\S*/(sbatch|scancel|iptables(?! -w \d+ (?:-t \w+ -S|--version)\b))\b.*")
 
@@ -84,8 +86,15 @@ def keys(daemons: Daemons, prefix: str = "/bwvisu/") -> dict[str, str]:
 
 
 def keys_of(daemons: Daemons, job: str) -> dict[str, str]:
-    """Return the keys that are named after a job or speak of it."""
-    return {name: value for name, value in keys(daemons).items() if job in name or job in value}
+    """Return the keys that are named after a job or speak of it; its events outlive it, and do not count."""
+    found = ((name, value) for name, value in keys(daemons).items() if not name.startswith(EVENTS))
+    return {name: value for name, value in found if job in name or job in value}
+
+
+def events(daemons: Daemons, subject: str) -> list[Event]:
+    """Return what is told of a job, of ``gateway:<name>`` or of another subject, the oldest first."""
+    told = [Event.model_validate_json(value) for value in keys(daemons, f"{EVENTS}{subject}/").values()]
+    return sorted(told, key=lambda event: (event.last, event.first))
 
 
 def changes(site: Site) -> Counter[str]:

@@ -13,6 +13,8 @@ from deploy.site import Options, Site
 from tests.lab.actions import LAB, lab
 
 DEMO_TIMEOUT_S = 180.0
+APPLICATIONS_TIMEOUT_S = 1800.0
+"""Installing Chromium, Xpra and JupyterLab may be part of it."""
 DROP = ["iptables", "-w", "-t", "raw", "-I", "PREROUTING", "-i", "ext0", "-p", "tcp", "-j", "DROP"]
 """What a firewall in front of a gateway does that lets nobody in."""
 
@@ -27,11 +29,24 @@ def new_site() -> Iterator[Site]:
     made.down()
 
 
-def demo(site: Site, *options: str) -> str:
+def demo(site: Site, *options: str, timeout_s: float = DEMO_TIMEOUT_S) -> str:
     words = [LAB, "--site", site.name, "demo", *options]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=DEMO_TIMEOUT_S, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.long
+def test_applications_answer_a_real_browser_outside_the_cluster_and_leave_nothing(
+    new_site: Site, tmp_path: Path
+) -> None:
+    told = demo(new_site, "--applications", str(tmp_path), timeout_s=APPLICATIONS_TIMEOUT_S)
+
+    assert 'Chromium, outside, shows "xpra websockets client" with:' in told
+    assert "`hostname`, typed in the browser, ran in the window: it says c1." in told
+    assert 'Chromium, outside, shows "JupyterLab" with: Python 3' in told
+    assert all((tmp_path / f"{name}.png").read_bytes()[1:4] == b"PNG" for name in ("xpra", "jupyter"))
+    assert not new_site.folder.exists()
 
 
 def said(*words: str) -> str:

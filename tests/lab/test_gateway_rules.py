@@ -177,16 +177,20 @@ async def test_rules_of_the_site_stay_as_they_are(network: Network, gateway: Gat
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("iptables -t nat -F", "was missing"),
-        ("iptables -F", "was missing"),
-        ("iptables -F BWV-main-F0", "did not have port"),
+        ("iptables -t nat -F", "the jump from PREROUTING was missing"),
+        ("iptables -F", "the jump from FORWARD was missing"),
+        ("iptables -F BWV-main-F0", f"the rules of port {PORT} were missing"),
+        ("iptables -t nat -F; iptables -t nat -X; iptables -F; iptables -X", "chains BWV-main-F0"),
         ("iptables -t nat -D PREROUTING 2", "the jump from PREROUTING was missing"),
         ("iptables -I FORWARD 1 -m conntrack --ctstate ESTABLISHED -j ACCEPT", "was not first"),
-        ("iptables -I BWV-main-F0 -j ACCEPT", "not ours"),
-        ("iptables -A BWV-main-FWD -p tcp -j DROP", "not ours"),
-        ("iptables -I BWV-main-FWD -p tcp -j REJECT --reject-with tcp-reset", "not ours"),
-        ("iptables -t nat -A BWV-main-D0 -p tcp --dport 50009 -j DNAT --to-destination 10.77.2.2:22", "not ours"),
-        ("iptables -I FORWARD -s 192.0.2.9 -j BWV-main-FWD", "not ours"),
+        ("iptables -I BWV-main-F0 -j ACCEPT", "a foreign rule was in BWV-main-F0: -j ACCEPT"),
+        ("iptables -A BWV-main-FWD -p tcp -j DROP", "a foreign rule was in BWV-main-FWD"),
+        ("iptables -I BWV-main-FWD -p tcp -j REJECT --reject-with tcp-reset", "a foreign rule was in BWV-main-FWD"),
+        (
+            "iptables -t nat -A BWV-main-D0 -p tcp --dport 50009 -j DNAT --to-destination 10.77.2.2:22",
+            "a foreign rule was in BWV-main-D0",
+        ),
+        ("iptables -I FORWARD -s 192.0.2.9 -j BWV-main-FWD", "a foreign rule was in FORWARD"),
     ],
 )
 async def test_what_somebody_broke_is_repaired_and_named(
@@ -211,7 +215,8 @@ async def test_a_rule_edited_under_its_old_comment_is_found(network: Network, ga
     edited = printed.replace("-A BWV-main-D0", "-R BWV-main-D0 1").replace(NODE_1, NODE_2)
     network.shell("g", f"iptables -t nat {edited}")
     assert await gateway.read() == frozenset()
-    await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
+    applied = await gateway.apply(frozenset({TO_NODE_1}), EPOCH)
+    assert applied.repaired == (f"the rule of port {PORT} in BWV-main-D0 was edited",)
     assert await gateway.read() == {TO_NODE_1}
 
 

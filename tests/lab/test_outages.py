@@ -61,18 +61,6 @@ def test_with_api_controller_and_etcd_stopped_the_page_is_still_there(portal: Po
         portal.daemons.start()
 
 
-@pytest.mark.parametrize("how", ["flushed", "rebooted"])
-def test_a_gateway_that_lost_its_rules_has_them_back_in_seconds(portal: Portal, link: Link, how: str) -> None:
-    gateway = GATEWAYS[link.ip]
-    if how == "flushed":
-        portal.site.flush(gateway)
-    else:
-        portal.site.reboot(gateway)
-    assert page(portal.daemons, link) == ""
-    took_s = seconds_until(lambda: page(portal.daemons, link) != "", "the page is back")
-    log.info("page back %.1f s after its gateway was %s", took_s, how)
-
-
 def test_with_a_hanging_command_node_the_next_submit_goes_through_another(portal: Portal, link: Link) -> None:
     """cmd1 also runs slurmctld, so that its sshd hangs instead; then the other one is cut off."""
     with broken(lambda: portal.site.stop("cmd1", "sshd"), lambda: portal.site.cont("cmd1", "sshd")):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reconciler import app
+from reconciler import composition
 from reconciler.config import Config
 from reconciler.controllers import jobs
 from reconciler.controllers.orphans import OrphanController
@@ -78,12 +78,12 @@ def skip_the_fresh_read(patch: pytest.MonkeyPatch) -> None:
 
 def submit_again_at_once(patch: pytest.MonkeyPatch) -> None:
     """Do not wait for an sbatch of unknown outcome to show."""
-    careful = app._limits
+    careful = composition.limits
 
     def hasty(config: Config) -> Limits:
         return replace(careful(config), settle_s=0.5)
 
-    patch.setattr(app, "_limits", hasty)
+    patch.setattr(composition, "limits", hasty)
 
 
 def forget_before_the_ports_are_closed(patch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from api import cli, routes
 from api.problems import KINDS
 from reconciler.plan.ends import END_REASONS
+from reconciler.plan.happenings import TOLD_CONDITIONS
 from tests.unit.test_project import CHECKOUT, functions, our_modules, our_texts
 
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -91,6 +92,17 @@ def log_events() -> set[str]:
     return found
 
 
+def event_reasons() -> set[str]:
+    """Return the reason of every event that stands in the code as such."""
+    found = {reason for _, reason in TOLD_CONDITIONS} | assigned("reconciler/plan/happenings.py", "reason")
+    place = {"Happening": 2, "note_of_gateway": 1, "note_of_controller": 0, "tell": 0}
+    for call in calls(["reconciler/plan/", "reconciler/controllers/", "reconciler/app.py"]):
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if name in place and len(call.args) > place[name]:
+            found |= texts(call.args[place[name]])
+    return found
+
+
 def marked() -> dict[str, set[str]]:
     """Return for every invariant the test files that carry its mark."""
     found: dict[str, set[str]] = {}
@@ -114,6 +126,13 @@ def test_every_condition_of_a_job_is_explained() -> None:
     assert claims() >= {("Submitted", "NotSubmitted"), ("Healthy", "NotProbed"), ("Removed", "PortsOpen")}
     assert [claim for claim in sorted(claims()) if not set(claim) <= words(table)] == []
     assert [reason for reason, _ in END_REASONS.values() if reason not in words(table)] == []
+
+
+def test_every_event_of_jobs_and_gateways_is_explained_and_no_other() -> None:
+    explained = {word for row in cells(section(OPERATIONS, "Events")) for word in words(row[0])}
+
+    assert explained >= {"Unhealthy", "Recovered", "RulesRepaired", "Doubted", "Leads"}
+    assert explained == event_reasons()
 
 
 def test_every_event_of_the_log_is_explained_and_no_other() -> None:

@@ -2,6 +2,7 @@
 
 ``show``      the command: makes what is missing, tells the story, leaves the machine as it was
 ``story``     the session itself, chapter by chapter
+``applications`` real ones, each looked at in ``browser``, a program for a node outside the cluster
 ``evidence``  what is asked of the site's nodes, never of the middleware, to check what it claims
 ``session``   one job as its keys in etcd show it
 ``timeline``  every change in etcd, with the time at which it could be seen

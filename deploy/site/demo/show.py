@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deploy.site import building, machine, process
+from deploy.site.demo.applications import Applications
 from deploy.site.demo.background import BackgroundDaemons
 from deploy.site.demo.screen import claim, commands, headline, say
 from deploy.site.demo.session import Session
@@ -23,8 +24,10 @@ from deploy.site.site import Site
 INSTALL_TIMEOUT_S = 900.0
 
 
-def show(site: Site, *, keep: bool) -> None:
+def show(site: Site, *, keep: bool, pictures: Path | None = None) -> None:
     """Show one session from its wish to its end; with `keep` up to its link, and leave everything running.
+
+    With `pictures`, a folder, show real applications in a real browser instead, and keep screenshots there.
 
     What was there before stays; what the demonstration made goes, also when it fails or is interrupted.
 
@@ -39,16 +42,31 @@ def show(site: Site, *, keep: bool) -> None:
         missing = sorted(daemons.missing())
         undo.callback(_stop, daemons, missing)
         _start(daemons, missing)
-        with Timeline(daemons) as timeline:
-            story = Story(daemons, timeline)
-            if not made:
-                undo.callback(story.abandon)
-            with _interruption_told():
-                session = story.tell(to_the_end=not keep)
+        with Timeline(daemons) as timeline, _interruption_told():
+            if pictures is None:
+                then = _tell(Story(daemons, timeline), undo, made=made, keep=keep)
+            else:
+                then = _show_applications(Applications(daemons, timeline, pictures), undo, made=made)
         if keep:
             undo.pop_all()
-            _say_how_to_go_on(daemons, session)
+            then()
     headline(f"Done after {time.monotonic() - began:.1f} s; every claim was checked on the nodes themselves.")
+
+
+def _tell(story: Story, undo: ExitStack, *, made: bool, keep: bool) -> Callable[[], None]:
+    """Tell the story; return what says how to go on."""
+    if not made:
+        undo.callback(story.abandon)
+    session = story.tell(to_the_end=not keep)
+    return lambda: _say_how_to_go_on(story.daemons, session)
+
+
+def _show_applications(applications: Applications, undo: ExitStack, *, made: bool) -> Callable[[], None]:
+    """Show them; return what says how to go on."""
+    if not made:
+        undo.callback(applications.abandon)
+    applications.tell()
+    return lambda: say("The site stays, its sessions are gone.")
 
 
 def _make_site(site: Site, undo: ExitStack) -> bool:

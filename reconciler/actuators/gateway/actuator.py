@@ -10,10 +10,10 @@ import structlog
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.gateway import ephemeral, scripts
 from reconciler.actuators.gateway.batches import Change
+from reconciler.actuators.gateway.comparison import Comparison
 from reconciler.actuators.gateway.fence import require_no_later
-from reconciler.actuators.gateway.plan import in_force, plan, repairs, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
-from reconciler.actuators.gateway.table import Seen, seen
+from reconciler.actuators.gateway.table import Seen
 from reconciler.actuators.health import HealthRecord, allowed
 from reconciler.actuators.protocols import Applied, Backend, NodeHealth, Target
 from reconciler.config import Config, GatewayNode
@@ -89,6 +89,7 @@ class Gateway:
         self._estranged = ""
         self._complaints: tuple[str, ...] = ()
         self._confirmed: frozenset[Route] | None = None
+        self._comparison = Comparison(settings.rules)
 
     @property
     def name(self) -> GatewayName:
@@ -112,26 +113,28 @@ class Gateway:
 
     async def read(self) -> frozenset[Route]:
         """Return the routes that are wholly in force."""
-        return in_force(await self._look(), self._settings.rules)
+        return await self._comparison.in_force(await self._look())
 
     async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
         """Make these the only routes, and confirm it by reading back."""
         rules = self._settings.rules
         seen = await self._look()
         require_no_later(seen, rules, epoch)
-        steps = left = plan(seen, routes, rules)
+        steps = left = planned = await self._comparison.steps(seen, routes)
         complaint, taken = "", 0
-        for way in (plan, rewrite):  # a delta first; where that fails and it can be done at one stroke, everything anew
-            if not left or (way is rewrite and not await self._may_restore()):
+        for anew in (False, True):  # a delta first; where that fails and it can be done at one stroke, everything anew
+            if not left or (anew and not await self._may_restore()):
                 break
-            change = Change(seen, way(seen, routes, rules), rules, epoch)
+            planned = await self._comparison.rewrite(seen, routes) if anew else planned
+            change = Change(seen, planned, rules, epoch)
             complaint = await self._carry_out(change)
             taken += len(change.all_steps)
             seen = await self._look()
-            left = plan(seen, routes, rules)
+            left = await self._comparison.steps(seen, routes)
         if left:
             raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
-        repaired = repairs(steps, self._confirmed, routes, rules) if steps and self._confirmed is not None else ()
+        known = self._confirmed  # before the first confirmation nobody can tell what somebody else did
+        repaired = await self._comparison.damage(steps, known, routes) if steps and known is not None else ()
         self._confirmed = routes
         return Applied(routes=routes, repaired=repaired, commands=taken)
 
@@ -161,7 +164,7 @@ class Gateway:
             self._meet(backend, finished.stdout)
         if backend != self._backend:
             raise self._estrange(backend)
-        return seen(filter_rules, nat_rules, self._settings.rules)
+        return await self._comparison.seen(filter_rules, nat_rules)
 
     def _meet(self, backend: Backend, said: str) -> None:
         """Note what is found at first contact only."""

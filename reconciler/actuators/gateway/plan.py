@@ -32,6 +32,16 @@ class Step:
         """The words behind ``iptables -w <seconds>``."""
         return ("-t", self.table, *self.words)
 
+    @property
+    def chain(self) -> str:
+        """The chain that it makes or changes."""
+        return self.words[1]
+
+    @property
+    def rule(self) -> tuple[str, ...]:
+        """The rule that it adds or removes; of ``-I`` comes its place in the chain first."""
+        return self.words[3:] if self.words[0] == "-I" else self.words[2:]
+
 
 def plan(seen: Seen, routes: Iterable[Route], settings: RuleSettings) -> tuple[Step, ...]:
     """Return the steps, in an order that is safe wherever it is cut short.
@@ -69,30 +79,6 @@ def in_force(seen: Seen, settings: RuleSettings) -> frozenset[Route]:
         return frozenset()
     broken = {step.way for step in steps}
     return frozenset(route for route in routes if route.way not in broken)
-
-
-def repairs(
-    steps: Iterable[Step], confirmed: frozenset[Route], wanted: Iterable[Route], settings: RuleSettings
-) -> tuple[str, ...]:
-    """Return why steps were needed that do not follow from routes that came or went: somebody else broke something."""
-    steps = tuple(steps)
-    ports = {step.way.port for step in steps if step.way is not None}
-    had, wants = (_places(routes, ports, settings) for routes in (confirmed, wanted))
-    broken = (
-        step.why
-        for step in steps
-        if step.about is not None and (step.about in had if step.adds else step.about not in had or step.about in wants)
-    )
-    return tuple(dict.fromkeys(broken))
-
-
-def _places(routes: Iterable[Route], ports: set[int], settings: RuleSettings) -> frozenset[Place]:
-    """Return what these routes need, of rules for one route only those of some ports: the rest is not asked for."""
-    routes = tuple(routes)
-    buckets = frozenset(settings.bucket(route.port) for route in routes)
-    rules = rules_of((route for route in routes if route.port in ports), settings, buckets)
-    chains = ((table, chain, Meaning()) for table, chain in rules.chains)
-    return frozenset((*chains, *(_place(rule) for rule in (*rules.own, *rules.jumps))))
 
 
 def _create_chains(seen: Seen, rules: Rules) -> Iterator[Step]:
@@ -173,10 +159,11 @@ def _addition(rule: Rule) -> Step:
 
 
 def _step(rule: Rule, *place: str, why: str, adds: bool = True) -> Step:
-    return Step(rule.table, (*place, *rule.words), why, _place(rule), adds=adds, way=rule.route)
+    return Step(rule.table, (*place, *rule.words), why, place_of(rule), adds=adds, way=rule.route)
 
 
-def _place(rule: Rule) -> Place:
+def place_of(rule: Rule) -> Place:
+    """Return where a rule belongs, and what it says there."""
     return rule.table, rule.chain, meaning_of(rule.words)
 
 

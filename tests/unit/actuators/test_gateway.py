@@ -60,7 +60,7 @@ async def test_a_route_lost_between_two_applies_is_a_repair() -> None:
     applied = await gateway.apply(frozenset({TWO}), EPOCH)
     assert len(applied.repaired) <= 1
     iptables.tables["nat"]["BWV-main-D0"].clear()
-    assert (await gateway.apply(frozenset({TWO}), EPOCH)).repaired == ("BWV-main-D0 did not have port 50002",)
+    assert (await gateway.apply(frozenset({TWO}), EPOCH)).repaired == ("the rules of port 50002 were missing",)
 
 
 async def test_a_batch_that_fails_half_way_is_reported_and_goes_on_next_time() -> None:

@@ -13,8 +13,10 @@ from structlog.testing import capture_logs
 from api import app, credentials
 from api.cli import main
 from reconciler.model.base import GatewayName, JobId
+from reconciler.model.event import Event, gateway_subject
 from reconciler.model.gateway import Duty, GatewayWish
 from reconciler.model.report import Phase, Report
+from reconciler.model.wish import ControllerWish, Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Delete
 from tests.unit.api.conftest import HASHES, NOON, World
@@ -233,6 +235,50 @@ async def test_a_gateway_is_drained_and_serves_again(
 
     assert (drained.duty, drained.reason, serving.duty) == (Duty.DRAIN, "new kernel", Duty.SERVE)
     first, second = capsys.readouterr().out.splitlines()[1:3]
-    assert first.startswith("gateway-1  serve (wished: drain)  0 open, 0 resting, 10001 free  weight 1")
+    assert first.startswith("gateway-1  serve (wished: drain)  0 leased, 0 resting, 10001 free  weight 1")
     assert first.endswith("operator: new kernel")
-    assert second.startswith("gateway-2  serve  0 open")
+    assert second.startswith("gateway-2  serve  0 leased")
+
+
+async def test_events_are_printed_a_line_each_and_repeats_are_counted(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for subject, count in (("k3f9x2", 3), (gateway_subject("gateway-1"), 1)):
+        event = Event(
+            subject=subject, level="warning", reason="Strange", message="So.", count=count, first=NOON, last=NOON
+        )
+        await world.write(world.keys.events + event.name, event)
+
+    assert await bwvisu("events", "k3f9x2") == 0
+    assert capsys.readouterr().out.split() == [
+        *("2026-01-01T12:00:00.000Z", "warning", "Strange", "So."),
+        *("(3", "times", "since", "2026-01-01T12:00:00.000Z)"),
+    ]
+    assert await bwvisu("--json", "events", "--gateway", "gateway-1") == 0
+    assert json.loads(capsys.readouterr().out)[0]["reason"] == "Strange"
+    assert await bwvisu("events") == 0
+    assert capsys.readouterr().out == "no events\n"
+    assert await bwvisu("events", "neverwas") == 1
+
+
+async def test_a_pause_is_seen_in_a_list_and_beside_a_job(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pauses could be read in etcd only, and whoever waited for a job did not know why nothing moved."""
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    await world.write(world.keys.controller_wish, ControllerWish(paused=True, by="ops", reason="upgrade", asked=NOON))
+    wish = Wish.model_validate(await world.wish("portal01"))
+    spec = wish.spec.model_copy(update={"paused": True})
+    await world.write(world.keys.wish(wish.job_id), wish.model_copy(update={"spec": spec}))
+    capsys.readouterr()
+    await bwvisu("list")
+    await bwvisu("show", "portal01")
+
+    assert (
+        capsys.readouterr().out.splitlines()
+        == [
+            "the controller is paused by ops since 2026-01-01T12:00:00.000Z: upgrade",
+            "portal01  pending     alice  xpra.sh  paused",
+        ]
+        * 2
+    )

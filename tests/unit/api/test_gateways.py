@@ -41,7 +41,7 @@ async def test_every_gateway_is_shown_with_what_it_carries(world: World, operato
     shown = (await (await operator.get("/v1/gateways")).json())["gateways"]
 
     assert [gateway["name"] for gateway in shown] == [FIRST, SECOND]
-    assert shown[0]["leases"] == {"open": 1, "quarantined": 1, "free": 9999}
+    assert shown[0]["leases"] == {"leased": 1, "resting": 1, "free": 9999}
     assert (shown[0]["weight"], shown[0]["external-ip"]) == (1, "129.206.9.248")
     assert shown[0]["status"] == {
         "healthy": True,
@@ -103,7 +103,7 @@ async def test_a_gateway_that_only_leases_name_can_be_called_gone(world: World, 
     shown = await (await operator.get("/v1/gateways/retired")).json()
     response = await operator.put("/v1/gateways/retired", json={"duty": "gone", "reason": "scrapped"})
 
-    assert (shown["configured"], shown["leases"]["open"]) == (False, 1)
+    assert (shown["configured"], shown["leases"]["leased"]) == (False, 1)
     assert response.status == 200
     assert decode(GatewayWish, await world.entry(world.keys.gateway_wish(GatewayName("retired")))).duty is Duty.GONE
 

@@ -137,6 +137,20 @@ async def test_a_session_without_a_place_to_go_stays_and_says_so(tmp_path: Path)
     await site.stop()
 
 
+async def test_the_new_gateway_finds_the_node_by_its_own_lights_or_says_that_it_cannot(site: Site) -> None:
+    (lease,) = await site.available(JOB)
+    new = other_than(site, lease.gateway)
+    hosts = site.gateways[new].hosts
+    del hosts["c1-ib0"]
+    await site.wish_gateway(lease.gateway, Duty.DRAIN)
+    await site.until(lambda: reason(site, "Progressing"), "HostUnknown")
+    assert site.open_ports() == {lease.port}
+    hosts["c1-ib0"] = "10.102.0.1"
+    site.gateways[new].listen("10.102.0.1", lease.port)
+    await site.until(lambda: gateways_told(site), {new})
+    assert site.gateways[new].leads_to(lease.port) == ("10.102.0.1", lease.port)
+
+
 async def test_a_drain_that_is_taken_back_leaves_the_session_where_its_users_are(site: Site) -> None:
     (lease,) = await site.available(JOB)
     new = other_than(site, lease.gateway)

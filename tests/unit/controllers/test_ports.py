@@ -12,8 +12,9 @@ import pytest
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.leases import LeaseController
 from reconciler.controllers.orphans import MassHold
+from reconciler.controllers.shelves import lease_name
 from reconciler.controllers.sight import Sight
-from reconciler.controllers.world import World, lease_name
+from reconciler.controllers.world import World
 from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.report import Phase

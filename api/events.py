@@ -1,0 +1,60 @@
+"""What happened and why, to one job, one gateway or the controller; read past every wish, for it outlives the job."""
+
+import re
+
+from aiohttp import web
+from structlog.contextvars import bind_contextvars
+
+from api import wishes
+from api.desk import DESK, Desk
+from api.problems import Problem
+from api.schemas import JsonObject, plain
+from reconciler.errors import Unreadable
+from reconciler.model.base import JOB_ID_PATTERN, JobId
+from reconciler.model.event import Event, controller_subject, gateway_subject
+from reconciler.store.codec import decode
+
+
+async def of_job(request: web.Request) -> web.Response:
+    """``GET /v1/jobs/<id>/events``: also of a job that is gone, as long as its events are kept."""
+    desk, job = request.app[DESK], JobId(request.match_info["job"])
+    if not re.fullmatch(JOB_ID_PATTERN, job):  # a gateway's events are kept beside those of jobs
+        raise Problem("job-unknown", "There is no such job: this is not the form of an id.")
+    bind_contextvars(job=job)
+    told = await _events(desk, job)
+    if not told["events"]:
+        await wishes.find(desk, job)  # refuses an id that nobody knows
+    return web.json_response(told)
+
+
+async def of_gateway(request: web.Request) -> web.Response:
+    """``GET /v1/gateways/<name>/events``: repairs, and since when it did not answer."""
+    desk, name = request.app[DESK], request.match_info["name"]
+    if name not in {gateway.name for gateway in desk.config.gateway_nodes}:
+        raise Problem("gateway-unknown", "There is no such gateway.")
+    return web.json_response(await _events(desk, gateway_subject(name)))
+
+
+async def of_controller(request: web.Request) -> web.Response:
+    """``GET /v1/controller/events``: who led, what was paused, what was doubted."""
+    desk = request.app[DESK]
+    return web.json_response(await _events(desk, controller_subject(desk.config.instance)))
+
+
+async def _events(desk: Desk, subject: str) -> JsonObject:
+    """Return the subject's events, the oldest first; one that cannot be read hides no others."""
+    events: list[Event] = []
+    unreadable: list[JsonObject] = []
+    for entry in (await desk.store.list(desk.keys.events_of(subject))).entries:
+        try:
+            events.append(decode(Event, entry))
+        except Unreadable as error:
+            unreadable.append({"key": entry.key, "detail": str(error)})
+    events.sort(key=lambda event: (event.last, event.first))
+    return {"events": [_shown(event) for event in events], **({"unreadable": unreadable} if unreadable else {})}
+
+
+def _shown(event: Event) -> JsonObject:
+    shown = plain(event)
+    del shown["schema-version"], shown["subject"]
+    return shown
