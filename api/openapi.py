@@ -20,7 +20,7 @@ from api.problems import ORIGINAL_PREFIXES
 from api.queries import is_repeatable
 from api.roles import LEAST, Role
 from api.schemas import JsonObject
-from api.shapes import ProblemShown, StreamEvent
+from api.shapes import ProblemShown, ServerSentEvent
 from reconciler.model.base import JOB_ID_PATTERN, TEMPLATE_NAME_PATTERN, USER_PATTERN, Value
 from reconciler.model.gateway import GATEWAY_NAME_PATTERN
 
@@ -171,7 +171,7 @@ def _answers(operation: Operation) -> JsonObject:
 
 
 def _content(kind: type[Value]) -> JsonObject:
-    return {"text/event-stream" if kind is StreamEvent else "application/json": _schema(kind, OUT)}
+    return {"text/event-stream" if kind is ServerSentEvent else "application/json": _schema(kind, OUT)}
 
 
 def _refusals(path: str) -> JsonObject:

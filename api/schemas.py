@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, Labels, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, Labels, Minutes, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -26,6 +26,12 @@ class JobRequest(JobSpec):
         return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})
 
 
+class ResourcesChange(Value):
+    """What of the resources can be changed once Slurm has the job."""
+
+    time_limit_minutes: Minutes
+
+
 class JobChange(Value):
     """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
 
@@ -36,6 +42,9 @@ class JobChange(Value):
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
     labels: Labels | None = None
     """All of them; those that are not named go."""
+    resources: ResourcesChange | None = None
+    lifetime_minutes: Minutes | None = None
+    idle_stop_minutes: Minutes | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

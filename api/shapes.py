@@ -79,20 +79,20 @@ class GatewayList(Value):
     gateways: tuple[Gateway, ...]
 
 
-EventShown = _less(Event, "EventShown", "What happened, and why.", "schema_version", "subject", base=Value)
+Happened = _less(Event, "Happened", "What happened, how often, and why.", "schema_version", "subject", base=Value)
 
 
 class UnreadableKey(Value):
-    """A key that holds no event."""
+    """A key whose value cannot be read."""
 
     key: str
     detail: str
 
 
-class EventList(Value):
-    """Answer to the requests for events, the oldest first."""
+class Events(Value):
+    """What happened to one job, one gateway or the controller, the oldest first."""
 
-    events: tuple[EventShown, ...]  # type: ignore[valid-type]  # made at run time
+    events: tuple[Happened, ...]  # type: ignore[valid-type]  # made at run time
     unreadable: tuple[UnreadableKey, ...] | None = None
 
 
@@ -140,7 +140,7 @@ class ProblemShown(Value):
     """Where several fields are."""
 
 
-class StreamEvent(Value):
+class ServerSentEvent(Value):
     """One server-sent event; ``data`` is JSON in one line."""
 
     event: Literal["job", "gone", "listed", "reset", "unreadable"]
