@@ -124,10 +124,10 @@ async def _remote(options: argparse.Namespace, environment: Mapping[str, str]) -
             case "submit":
                 return _one(await client.submit(_job_request(options)))
             case "list":
-                jobs = await client.jobs()
-                return Outcome(jobs, [_line(job) for job in jobs] or ["no jobs"])
+                jobs, switch = await client.jobs(), await client.controller()
+                return Outcome(jobs, [*_switch(switch), *([_line(job) for job in jobs] or ["no jobs"])])
             case "show":
-                return _one(await client.job(options.id))
+                return _one(await client.job(options.id), await client.controller())
             case "events":
                 events = await client.events(_subject(options))
                 return Outcome(events, [_event_line(event) for event in events] or ["no events"])
@@ -203,15 +203,23 @@ def _event_line(event: JsonObject) -> str:
     return f"{event['last']}  {event['level']:7}  {event['reason']:14}  {event['message']}{repeated}"
 
 
-def _one(job: JsonObject) -> Outcome:
-    return Outcome(job, [_line(job), *_details(job)])
+def _one(job: JsonObject, switch: JsonObject | None = None) -> Outcome:
+    return Outcome(job, [*_switch(switch or {}), _line(job), *_details(job)])
+
+
+def _switch(switch: JsonObject) -> Sequence[str]:
+    """Return the line that says why nothing moves, if the whole controller is paused."""
+    if not switch.get("paused"):
+        return []
+    return [f"the controller is paused by {switch.get('by')} since {switch.get('asked')}: {switch.get('reason')}"]
 
 
 def _line(job: JsonObject) -> str:
     spec = job["spec"]
     said = f"{spec['user']}  {spec['template']}" if isinstance(spec, dict) else ""
     removal = "  being removed" if "deleted" in job else ""
-    return f"{job['id']}  {phase_of(job):10}  {said}{removal}"
+    paused = "  paused" if isinstance(spec, dict) and spec.get("paused") else ""
+    return f"{job['id']}  {phase_of(job):10}  {said}{paused}{removal}"
 
 
 def _details(job: JsonObject) -> Sequence[str]:

@@ -86,6 +86,10 @@ class Client:
         """Let the controller change nothing about a job, or let it go on; return the job."""
         return await self._ask("PATCH", f"/v1/jobs/{job}", {"paused": paused})
 
+    async def controller(self) -> JsonObject:
+        """Return the pause of the whole controller, and who turned it."""
+        return await self._ask("GET", "/v1/controller")
+
     async def pause_controller(self, reason: str, *, paused: bool) -> JsonObject:
         """Let the controller change nothing at all, or let it go on; return the switch."""
         return await self._ask("PUT", "/v1/controller", {"paused": paused, "reason": reason})

@@ -1,7 +1,7 @@
 """What the controller would do next for each job and why, without doing it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -40,14 +40,18 @@ class Preview:
 
     job: JobId
     decision: Decision | None
+    """What would be done, were nothing paused."""
     trouble: str = ""
+    paused: str = ""
+    """Who is paused, so that it is not done; empty where nothing is."""
 
     def line(self) -> str:
         """Return it for people: id, phase, why, and what would be done."""
         if self.decision is None:
             return f"{self.job}  parked  {self.trouble}"
         actions = ", ".join(_in_words(action) for action in self.decision.actions) or "nothing to do"
-        return f"{self.job}  {self.decision.report.phase.value}  {self.decision.reason}: {actions}"
+        held = f" (held back: {self.paused} is paused)" if self.paused else ""
+        return f"{self.job}  {self.decision.report.phase.value}  {self.decision.reason}: {actions}{held}"
 
 
 def _in_words(action: Action) -> str:
@@ -120,6 +124,10 @@ class Previewer:
                 stored = self.world.wishes.get(job)
                 if stored is not None:
                     seen = gather(self.world, sight, duties, self.hands.slurm.nodes, stored.value)
-                    yield Preview(job, plan(seen, self.limits, self.now()))
+                    paused = self._paused() if seen.paused else ""
+                    yield Preview(job, plan(replace(seen, paused=False), self.limits, self.now()), paused=paused)
             except Unreadable as error:
                 yield Preview(job, None, str(error))
+
+    def _paused(self) -> str:
+        return "the controller" if self.world.paused else "the job"

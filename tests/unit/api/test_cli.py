@@ -16,6 +16,7 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.event import Event, gateway_subject
 from reconciler.model.gateway import Duty, GatewayWish
 from reconciler.model.report import Phase, Report
+from reconciler.model.wish import ControllerWish, Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Delete
 from tests.unit.api.conftest import HASHES, NOON, World
@@ -258,3 +259,26 @@ async def test_events_are_printed_a_line_each_and_repeats_are_counted(
     assert await bwvisu("events") == 0
     assert capsys.readouterr().out == "no events\n"
     assert await bwvisu("events", "neverwas") == 1
+
+
+async def test_a_pause_is_seen_in_a_list_and_beside_a_job(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pauses could be read in etcd only, and whoever waited for a job did not know why nothing moved."""
+    await bwvisu(*SUBMIT, "--id", "portal01")
+    await world.write(world.keys.controller_wish, ControllerWish(paused=True, by="ops", reason="upgrade", asked=NOON))
+    wish = Wish.model_validate(await world.wish("portal01"))
+    spec = wish.spec.model_copy(update={"paused": True})
+    await world.write(world.keys.wish(wish.job_id), wish.model_copy(update={"spec": spec}))
+    capsys.readouterr()
+    await bwvisu("list")
+    await bwvisu("show", "portal01")
+
+    assert (
+        capsys.readouterr().out.splitlines()
+        == [
+            "the controller is paused by ops since 2026-01-01T12:00:00.000Z: upgrade",
+            "portal01  pending     alice  xpra.sh  paused",
+        ]
+        * 2
+    )
