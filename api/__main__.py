@@ -18,7 +18,7 @@ from api.credentials import Credentials
 from api.desk import Desk
 from api.reloading import follow
 from reconciler import logs
-from reconciler.config import Config, load, read_secret
+from reconciler.config import Config, ServerSecret, load, read_server_secret
 from reconciler.errors import ConfigError
 from reconciler.store.configured import api_etcd_settings
 from reconciler.store.etcd import EtcdStore
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 class Opened(NamedTuple):
     """What the configuration names, read and found good."""
 
-    secret: bytes
+    secret: ServerSecret
     known: Credentials
     etcd: EtcdSettings
 
@@ -60,7 +60,7 @@ def _open(config: Config) -> Opened:
         if files is not None:
             tls.context(files)
     return Opened(
-        secret=read_secret(config.server_secret_file).get_secret_value().encode(),
+        secret=read_server_secret(config, os.environ),
         known=credentials.load(config.api.credentials_file),
         etcd=api_etcd_settings(config, os.environ),
     )
@@ -73,7 +73,13 @@ async def _run(config: Config, opened: Opened) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
     async with EtcdStore.connect(opened.etcd) as store:
-        desk = Desk(config=config, store=store, server_secret=opened.secret, now=lambda: datetime.now(UTC))
+        desk = Desk(
+            config=config,
+            store=store,
+            server_secret=opened.secret.current,
+            former_secret=opened.secret.former,
+            now=lambda: datetime.now(UTC),
+        )
         async with serving(desk, opened.known) as reloadables, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow(reloadables, hang_up), name="follow files")
             await stop.wait()

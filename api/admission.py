@@ -6,7 +6,7 @@ long as all of them have the same limits; wishes that some other writer makes ar
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from api.desk import Desk
@@ -55,7 +55,7 @@ async def admit(desk: Desk, wish: Wish) -> Revision:
         raise Problem("store-busy", "Too many jobs are being asked for at once; try again.") from error
     try:
         last = await desk.store.get(desk.keys.turnstile)
-        require_room(desk.config.policy, wish, await _holders(desk))
+        await _require_room(desk, wish)
         passed = Put(desk.keys.turnstile, encode(Turnstile(job=wish.id, admitted=desk.now())))
         nobody_since = Unchanged(passed.key, last.mod_revision if last is not None else Revision(0))
         return await desk.store.commit([is_new, nobody_since], [put, passed])
@@ -63,12 +63,20 @@ async def admit(desk: Desk, wish: Wish) -> Revision:
         desk.turn.release()
 
 
-def require_room(policy: Policy, wish: Wish, holders: Sequence[Holder]) -> None:
-    """Refuse a job that would be one more than a limit allows.
+async def _require_room(desk: Desk, wish: Wish) -> None:
+    """Count all jobs that are wished; only where they are too many, see which of them are over."""
+    policy, holders = desk.config.policy, await _holders(desk)
+    if reached(policy, wish, list(holders.values())) is None:
+        return
+    reports = await desk.store.list(desk.keys.reports)
+    over = {entry.key.removeprefix(desk.keys.reports) for entry in reports.entries if _is_over(entry)}
+    limit = reached(policy, wish, [holder for job, holder in holders.items() if job not in over])
+    if limit is not None:
+        raise Problem("jobs-too-many", limit)
 
-    Raises:
-        Problem: it names the limit.
-    """
+
+def reached(policy: Policy, wish: Wish, holders: Sequence[Holder]) -> str | None:
+    """Return the limit that leaves no room for the wish beside these jobs, as a sentence; None if there is room."""
     of_user = sum(1 for holder in holders if holder.user == wish.spec.user)
     of_credential = sum(1 for holder in holders if holder.credential is not None and holder.credential == wish.by)
     for limit, found, whose in (
@@ -77,15 +85,15 @@ def require_room(policy: Policy, wish: Wish, holders: Sequence[Holder]) -> None:
         (policy.jobs_total, len(holders), "site"),
     ):
         if limit is not None and found >= limit:
-            raise Problem("jobs-too-many", f"The {whose} has {found} jobs, and may have {limit} at once.")
+            return f"The {whose} has {found} jobs, and may have {limit} at once."
+    return None
 
 
-async def _holders(desk: Desk) -> list[Holder]:
-    """Return who has each job that is wished, not deleted and not over; what cannot be read counts as a job."""
-    wishes, reports = await desk.store.list(desk.keys.wishes), await desk.store.list(desk.keys.reports)
-    over = {entry.key.removeprefix(desk.keys.reports) for entry in reports.entries if _is_over(entry)}
-    present = (entry for entry in wishes.entries if entry.key.removeprefix(desk.keys.wishes) not in over)
-    return [holder for entry in present if (holder := _holder(entry)) is not None]
+async def _holders(desk: Desk) -> Mapping[str, Holder]:
+    """Return who has each job that is wished and not deleted; what cannot be read counts as a job."""
+    wishes = await desk.store.list(desk.keys.wishes)
+    found = ((entry.key.removeprefix(desk.keys.wishes), _holder(entry)) for entry in wishes.entries)
+    return {job: holder for job, holder in found if holder is not None}
 
 
 def _is_over(entry: Entry) -> bool:

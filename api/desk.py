@@ -8,7 +8,7 @@ from datetime import datetime
 from aiohttp import web
 
 from reconciler.batchscript.library import Library
-from reconciler.config import Config
+from reconciler.config import Config, ServerSecret
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueHistory
 
@@ -23,6 +23,14 @@ class Desk:
     now: Callable[[], datetime]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     """One at a time of this process is counted where jobs are limited; others are kept off by the transaction."""
+
+    former_secret: bytes | None = field(default=None, repr=False)
+    """Tokens that were made with it still count."""
+
+    @property
+    def accepted_secrets(self) -> tuple[bytes, ...]:
+        """Return every secret under which a job's token counts."""
+        return ServerSecret(self.server_secret, self.former_secret).accepted
 
     @property
     def keys(self) -> Keys:

@@ -84,13 +84,15 @@ async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) ->
 
 
 def _told(desk: Desk, job: JobId, asked: ExitRequest) -> ExitReport:
-    token = job_token(desk.server_secret, desk.config.instance, job)
+    tail = asked.log_tail
+    for secret in desk.accepted_secrets:
+        tail = tail.replace(job_token(secret, desk.config.instance, job), MASKED)
     return ExitReport(
         job=job,
         slurm_job_id=asked.slurm_job_id,
         restarts=asked.restarts,
         exit_code=asked.exit_code,
-        log_tail=cleaned(asked.log_tail.replace(token, MASKED)),
+        log_tail=cleaned(tail),
         told=desk.now(),
     )
 

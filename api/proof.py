@@ -20,7 +20,7 @@ def signer(request: web.Request, raw: bytes) -> JobId:
     desk, job = request.app[DESK], request.match_info["job"]
     call = signed_request(request.headers, request.method, request.path, raw)
     signed = request.headers.get("Bwvisu-Signature", "")
-    authentic = is_authentic(desk.server_secret, desk.config.instance, job, call, signed)
+    authentic = any(is_authentic(secret, desk.config.instance, job, call, signed) for secret in desk.accepted_secrets)
     if not (authentic and is_timely(call.timestamp, desk.now())):
         raise refused()
     if not request.app[NONCES].is_new(JobId(job), call.nonce, desk.now()):

@@ -17,6 +17,7 @@ from reconciler.batchscript.render import ScriptContext, render
 from reconciler.batchscript.template import TemplateWrong
 from reconciler.batchscript.token import MASKED
 from reconciler.batchscript.variables import VariablesWrong
+from reconciler.config import read_authority
 from reconciler.model.base import JobId, Value
 from reconciler.model.wish import JobSpec
 
@@ -56,6 +57,7 @@ def _script(desk: Desk, job: JobId, spec: JobSpec) -> web.Response:
         instance=desk.config.instance,
         token=MASKED,
         keyhole_servers=tuple((str(server.ip), server.port) for server in desk.config.keyholed_servers),
+        keyhole_authority=read_authority(desk.config.api.keyhole_ca_file),
     )
     try:
         script = render(desk.library.text(spec.template), spec.variables, context)

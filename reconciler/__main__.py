@@ -12,8 +12,9 @@ import structlog
 
 from reconciler import app, logs
 from reconciler.actuators.hands import reaching
+from reconciler.actuators.slurm.marks import Marks
 from reconciler.batchscript.library import Library
-from reconciler.config import Config, load, read_secret, require_private
+from reconciler.config import Config, ServerSecret, load, read_authority, read_server_secret, require_private
 from reconciler.errors import ConfigError, ReconcilerError, Retryable, Terminal
 from reconciler.model.base import JobId
 from reconciler.store.configured import etcd_settings
@@ -73,12 +74,13 @@ def _check_templates(config: Config) -> int:
     return EXIT_CONFIG if faults else 0
 
 
-def _secrets(config: Config, environment: Mapping[str, str]) -> bytes:
+def _secrets(config: Config, environment: Mapping[str, str]) -> ServerSecret:
     require_private(config.ssh.private_key_file, environment)
-    return read_secret(config.server_secret_file, environment).get_secret_value().encode()
+    read_authority(config.api.keyhole_ca_file)
+    return read_server_secret(config, environment)
 
 
-async def _preview(config: Config, secret: bytes, settings: EtcdSettings, job: str) -> int:
+async def _preview(config: Config, secret: ServerSecret, settings: EtcdSettings, job: str) -> int:
     """Print one line per job; status 1 when there is no such job or etcd does not answer."""
     try:
         async with EtcdStore.connect(settings) as store:
@@ -94,18 +96,19 @@ async def _preview(config: Config, secret: bytes, settings: EtcdSettings, job: s
     return 0
 
 
-def _reach(config: Config, secret: bytes) -> app.Reach:
-    return lambda changed, require: reaching(config, secret, app.utc_now, changed, require)
+def _reach(config: Config, secret: ServerSecret) -> app.Reach:
+    marks = Marks(secret.current, config.instance, secret.former)
+    return lambda changed, require: reaching(config, marks, app.utc_now, changed, require)
 
 
-async def _serve(config: Config, secret: bytes, settings: EtcdSettings) -> int:
+async def _serve(config: Config, secret: ServerSecret, settings: EtcdSettings) -> int:
     """Run until a signal; a broken part ends the process with status 1, for its supervisor to start it anew."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
         async with EtcdStore.connect(settings) as store:
-            await app.run(config, secret, store, _reach(config, secret), stop)
+            await app.run(config, secret.current, store, _reach(config, secret), stop, secret.former)
     except ConfigError as error:
         print(f"bwvisu-reconciler: {error}", file=sys.stderr)  # noqa: T201 - said to whoever starts it
         return EXIT_CONFIG

@@ -23,7 +23,7 @@ from reconciler.controllers.queues import EVERYTHING, Queues
 from reconciler.controllers.world import World
 from reconciler.model.base import JobId
 from reconciler.store.fence import Election, FencedStore, Leader, NotLeading
-from reconciler.store.identity import identity_of, require_identity
+from reconciler.store.identity import identities, require_identity
 from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
 from reconciler.store.kv import KeyValueStore
@@ -60,7 +60,9 @@ class _Stopped(Exception):
     """Everything under way has ended, or had its time."""
 
 
-async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach: Reach, stop: asyncio.Event) -> None:
+async def run(
+    config: Config, secret: bytes, store: KeyValueStore, reach: Reach, stop: asyncio.Event, former: bytes | None = None
+) -> None:
     """Watch, wait for leadership, then make the cluster agree, until `stop` is set.
 
     A stop hands out no new work, waits for the passes under way, and resigns, so that a standby takes over at once.
@@ -82,14 +84,14 @@ async def run(config: Config, server_secret: bytes, store: KeyValueStore, reach:
                 tasks.create_task(_for_ever("leadership", election.keep()), name="leadership")
                 await informer.reached(fence.create_revision)
                 fenced = FencedStore(store, fence)
-                await require_identity(fenced, world.keys.identity, identity_of(server_secret, config.instance))
+                await require_identity(fenced, world.keys.identity, *identities(config.instance, secret, former))
                 require_same_gateways(config, world)
                 events = EventController(world, fenced, queues.events, informer.reached, config, utc_now)
                 world.listeners.happened = events.changed  # from now on: what was before, the last leader has told
                 events.note_of_controller("Leads", f"{_leader().identity} leads now.")
                 controller = Controller(
                     config=config,
-                    server_secret=server_secret,
+                    server_secret=secret,
                     store=fenced,
                     queues=queues,
                     world=world,

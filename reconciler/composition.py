@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from reconciler.actuators.hands import Hands
 from reconciler.batchscript.library import Library
-from reconciler.config import Config
+from reconciler.config import Config, read_authority
 from reconciler.controllers.doubt import Doubt, Tell
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.events import EventController
@@ -127,12 +127,11 @@ class Controller:
         )
 
     def _ports(self, sight: Sight) -> Ports:
-        settings = _port_settings(self.config)
-        weights = {GatewayName(node.name): node.weight for node in self.config.gateway_nodes}
         ports = PortRange(self.config.keyholed_port_range.min, self.config.keyholed_port_range.max)
+        weights = {GatewayName(node.name): node.weight for node in self.config.gateway_nodes}
         rooms = Rooms(self.world, self.hands.gateways, self._duties(), ports, weights)
         free = FreePorts(sight, rooms, self.config.debug.keyholed_static_forwarding)
-        return Ports(self.world, self.store, self.hands.gateways, rooms, free, settings, self.now)
+        return Ports(self.world, self.store, self.hands.gateways, rooms, free, _port_settings(self.config), self.now)
 
     def _rules(self, sight: Sight) -> GatewayController:
         interval_s = self.config.gateways.read_back_interval_s
@@ -160,6 +159,7 @@ class Controller:
             server_secret=self.server_secret,
             instance=config.instance,
             keyhole_servers=tuple((str(server.ip), server.port) for server in config.keyholed_servers),
+            keyhole_authority=read_authority(config.api.keyhole_ca_file),
         )
         return JobController(
             world=self.world,

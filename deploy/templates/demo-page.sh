@@ -25,5 +25,5 @@ cd "$page"
 python3 -m http.server --bind 0.0.0.0 "$KEYHOLE_PORT0" &
 server=$!
 trap 'kill "$server"; rm -rf "$page"' EXIT
-trap 'exit 143' TERM
+trap 'trap "" TERM; exit 143' TERM
 wait "$server"

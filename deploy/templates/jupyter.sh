@@ -12,7 +12,7 @@ command -v jupyter-lab >/dev/null || { echo "jupyter.sh: jupyter-lab is not inst
 
 link={{home}}/.bwvisu/{{job_id}}.link
 trap 'rm -f "$link"' EXIT
-trap 'exit 143' TERM
+trap 'trap "" TERM; exit 143' TERM
 mkdir -p "${link%/*}"
 # Through the environment, which only the user can read; an argument could be read by all on the node.
 JUPYTER_TOKEN=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')

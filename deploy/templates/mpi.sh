@@ -9,7 +9,7 @@ command -v mpiexec >/dev/null && python3 -c 'import mpi4py' 2>/dev/null ||
 
 run=$(mktemp -d)
 trap 'rm -rf "$run"' EXIT
-trap 'exit 143' TERM
+trap 'trap "" TERM; exit 143' TERM
 # Every rank tells rank 0 where it is, over MPI; rank 0 writes the page. All ranks may listen on $KEYHOLE_PORT0 of their node.
 cat >"$run/ranks.py" <<'PROGRAM'
 import socket, sys

@@ -10,7 +10,7 @@ command -v shellinaboxd >/dev/null || { echo "shell-web.sh: shellinabox is not i
 run=$(mktemp -d)
 link={{home}}/.bwvisu/{{job_id}}.link
 trap 'rm -rf "$run" "$link"' EXIT
-trap 'exit 143' TERM
+trap 'trap "" TERM; exit 143' TERM
 mkdir -p "${link%/*}"
 od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/password"
 echo "http://$KEYHOLE_GATEWAY0:$KEYHOLE_EXTERNAL_PORT0/ password: $(cat "$run/password")" >"$link"

@@ -14,15 +14,16 @@ done
 run=$(mktemp -d)
 link={{home}}/.bwvisu/{{job_id}}.link
 trap 'rm -rf "$run" "$link"' EXIT
-trap 'exit 143' TERM
+trap 'trap "" TERM; exit 143' TERM
 mkdir -p "${link%/*}"
-export XDG_RUNTIME_DIR=$run
+# The node's own settings of Xpra start a whole session; this is one application.
+export XDG_RUNTIME_DIR=$run XPRA_SYSTEM_CONF_DIRS=$run XPRA_CONF_DIR=$run
 
 od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/password"
 echo "http://$KEYHOLE_GATEWAY0:$KEYHOLE_EXTERNAL_PORT0/index.html?password=$(cat "$run/password")" >"$link"
 
 xpra start --daemon=no --systemd-run=no --mdns=no --pulseaudio=no --webcam=no --printing=no --file-transfer=no \
-    --start=true --notifications=no --dbus-launch= --dbus-control=no --socket-dirs="$run" --log-dir="$run" --dpi={{dpi}} \
+    --notifications=no --dbus-launch= --dbus-control=no --socket-dirs="$run" --log-dir="$run" --dpi={{dpi}} \
     --xvfb="Xvfb +extension Composite -screen 0 3840x2160x24+32 -nolisten tcp -noreset -auth $run/Xauthority" \
     --bind-tcp="0.0.0.0:$KEYHOLE_PORT0" --tcp-auth="file:filename=$run/password" --html=on \
     --start-child={{application}} --exit-with-children=yes &

@@ -25,7 +25,7 @@ class Hands:
 @asynccontextmanager
 async def reaching(
     config: Config,
-    server_secret: bytes,
+    marks: Marks,
     now: Callable[[], datetime],
     changed: Callable[[NodeHealth], None],
     require: Callable[[], None],
@@ -43,7 +43,7 @@ async def reaching(
             return kept
 
         commands = [node(n.name, Address(str(n.ip), n.port, n.user)) for n in config.command_nodes]
-        settings = SlurmSettings.of(config, Marks(server_secret, config.instance))
+        settings = SlurmSettings.of(config, marks)
         slurm = Slurm(commands, settings, now=now, on_change=changed, require=require)
         gateways: dict[GatewayName, Forwarder] = {}
         for g in config.gateway_nodes:

@@ -1,7 +1,9 @@
-"""The lines that take the place of ``#KEYHOLE-REQUEST-PORTS N``: the client, its call, and the answer as variables.
+"""The lines of shell around a script that asks for ports: the client, its two calls, and the answer as variables.
 
-They set ``KEYHOLE_PORT<I>``, ``KEYHOLE_GATEWAY<I>`` and ``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell.
-The token reaches the client through its standard input only: no argument, no exported variable, no file of its own.
+First the script hands itself to the client, which runs it again, unchanged, and tells the keyhole how it ended. At
+``#KEYHOLE-REQUEST-PORTS N`` it asks for its ports: ``KEYHOLE_PORT<I>``, ``KEYHOLE_GATEWAY<I>`` and
+``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell. The token reaches the client through its standard input
+only: no argument, no exported variable, no file of its own.
 """
 
 import json
@@ -21,6 +23,8 @@ class KeyholeCall:
     ports: int
     patience_s: float = 300.0
     """After this long without ports the job ends: long enough for a restart on our side, short enough to be noticed."""
+    authority: str = ""
+    """Who signed the keyhole's certificates, as PEM; empty where it speaks plain HTTP."""
 
     def as_json(self) -> str:
         """Return one line; it holds no line break, so the delimiter below cannot stand alone in it."""
@@ -28,28 +32,39 @@ class KeyholeCall:
         return json.dumps(call)
 
 
-_LINES = """\
-# Asks for {ports} port(s); sets KEYHOLE_PORT<I>, KEYHOLE_GATEWAY<I> and KEYHOLE_EXTERNAL_PORT<I>, I from 0.
-bwvisu_client=$(mktemp) || {{ echo "bwvisu: no room for the keyhole client" >&2; exit 1; }}
-cat >"$bwvisu_client" <<'BWVISU_CLIENT_ENDS'
+_CLIENT = """\
+# The client of the keyhole. -I: nothing that others may write, such as a module in /tmp, is ever imported.
+bwvisu_keyhole() {{
+exec python3 -I /dev/fd/3 "$@" 3<<'BWVISU_CLIENT_ENDS' <<'BWVISU_CALL_ENDS'
 {client}
 BWVISU_CLIENT_ENDS
-if bwvisu_ports=$(python3 "$bwvisu_client" <<'BWVISU_CALL_ENDS'
 {call}
 BWVISU_CALL_ENDS
-); then
-    rm -f "$bwvisu_client"
+}}
+# It runs this script again and tells the keyhole how it ended; everything below happens in that second run.
+if [ "${{BWVISU_WATCHED:-}}" != "${{SLURM_JOB_ID:-none}}" ] && command -v python3 >/dev/null; then
+    bwvisu_keyhole watch "$0" "$@"
+fi
+"""
+
+_REQUEST = """\
+# Asks for {ports} port(s); sets KEYHOLE_PORT<I>, KEYHOLE_GATEWAY<I> and KEYHOLE_EXTERNAL_PORT<I>, I from 0.
+if bwvisu_ports=$(bwvisu_keyhole ports); then
     eval "$bwvisu_ports"
 else
-    rm -f "$bwvisu_client"
     echo "bwvisu: the keyhole gave no ports, so this job ends here" >&2
     exit 1
 fi
-unset bwvisu_client bwvisu_ports
+unset bwvisu_ports
 """
 
 
-def shell_lines(call: KeyholeCall) -> str:
-    """Return the lines of shell that fetch the ports, or end the job with a sentence that says why not."""
+def client_lines(call: KeyholeCall) -> str:
+    """Return the lines for the place before the first command."""
     client = files("reconciler.batchscript").joinpath("keyhole_client.py").read_text(encoding="utf-8")
-    return _LINES.format(ports=call.ports, client=client.rstrip("\n"), call=call.as_json())
+    return _CLIENT.format(client=client.rstrip("\n"), call=call.as_json())
+
+
+def request_lines(ports: int) -> str:
+    """Return the lines that fetch the ports, or end the job with a sentence that says why not."""
+    return _REQUEST.format(ports=ports)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pystache
 
-from reconciler.batchscript.forwarding import KeyholeCall, shell_lines
+from reconciler.batchscript.forwarding import KeyholeCall, client_lines, request_lines
 from reconciler.batchscript.template import parse
 from reconciler.batchscript.variables import VariablesWrong, require_fit, with_defaults
 from reconciler.model.base import JobId
@@ -28,6 +28,8 @@ class ScriptContext:
     """From `reconciler.batchscript.token.job_token`, or `MASKED` for a preview."""
     keyhole_servers: tuple[tuple[str, int], ...]
     """Addresses and ports, tried in this order."""
+    keyhole_authority: str = ""
+    """Who signed the keyhole's certificates, as PEM; empty where it speaks plain HTTP."""
 
 
 def render(template_text: str, variables: Mapping[str, str], context: ScriptContext) -> str:
@@ -40,11 +42,29 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
     template = parse(template_text)
     require_fit(template, variables)
     values = with_defaults(template, variables) | _standard(context, template.names)
-    script = _fill(template.head, values)
-    if template.ports:
-        call = KeyholeCall(context.job, context.token, context.keyhole_servers, template.ports)
-        script += shell_lines(call).rstrip("\n") + _fill(template.tail, values)
-    return script
+    head = _fill(template.head, values)
+    if not template.ports:
+        return head
+    call = KeyholeCall(
+        job=context.job,
+        token=context.token,
+        servers=context.keyhole_servers,
+        ports=template.ports,
+        authority=context.keyhole_authority,
+    )
+    first = _first_command(head)
+    request = request_lines(template.ports).rstrip("\n")
+    return head[:first] + client_lines(call) + head[first:] + request + _fill(template.tail, values)
+
+
+def _first_command(script: str) -> int:
+    """Return where the comments at the head end: behind every ``#SBATCH`` line that sbatch would read."""
+    position = 0
+    for line in script.splitlines(keepends=True):
+        if line.strip() and not line.startswith("#"):
+            break
+        position += len(line)
+    return position
 
 
 def _standard(context: ScriptContext, names: frozenset[str]) -> dict[str, str]:

@@ -9,14 +9,16 @@
 ``complaints``    what is wrong with a file, one line for each wrong key
 ``loading``       finds the file and reads it
 ``secret_files``  reads what only this service's user may read
+``server_secret`` the server secret, and the former one
 ``manual``        the JSON Schema and the manual page, generated from the models
 """
 
 from reconciler.config.doors import Api, TlsFiles
 from reconciler.config.loading import load, places
 from reconciler.config.model import CommandNode, Config, Debug, Endpoint, GatewayNode, PortRange
-from reconciler.config.secret_files import read_secret, require_private
+from reconciler.config.secret_files import read_authority, read_secret, require_private
 from reconciler.config.sections import Etcd, Gateways, Policy, Reconciler, Slurm, Ssh
+from reconciler.config.server_secret import ServerSecret, read_server_secret
 from reconciler.errors import ConfigError
 
 __all__ = [
@@ -32,11 +34,14 @@ __all__ = [
     "Policy",
     "PortRange",
     "Reconciler",
+    "ServerSecret",
     "Slurm",
     "Ssh",
     "TlsFiles",
     "load",
     "places",
+    "read_authority",
     "read_secret",
+    "read_server_secret",
     "require_private",
 ]

@@ -10,6 +10,14 @@ from reconciler.config.kinds import Address, Credential, Misfit, Port, Seconds, 
 
 ConnectionsLimit = Annotated[int, Field(ge=8, le=100_000)]
 
+PAIRS = (
+    ("tls-cert-file", "tls-key-file"),
+    ("keyhole-cert-file", "keyhole-key-file"),
+    ("keyhole-cert-file", "keyhole-ca-file"),
+    ("etcd-user", "etcd-password-file"),
+)
+"""Keys of which one makes no sense without the other."""
+
 
 class TlsFiles(NamedTuple):
     """The files of one door."""
@@ -41,6 +49,8 @@ class Api(Section):
     """Switches the keyhole to TLS."""
     keyhole_key_file: Annotated[Path | None, Credential("keyhole-key")] = None
     """The key of the keyhole's certificate."""
+    keyhole_ca_file: Path | None = None
+    """Who signed the keyhole's certificate; travels in batch scripts, so that jobs speak TLS, and to nobody else."""
     etcd_user: str | None = None
     """Whom etcd takes the API for, if not for `etcd.user`; goes together with `api.etcd-password-file`."""
     etcd_password_file: Annotated[Path | None, Credential("etcd-password")] = None
@@ -80,8 +90,7 @@ class Api(Section):
 
     @model_validator(mode="after")
     def _pairs_are_whole(self) -> Self:
-        pairs = (("tls-cert-file", "tls-key-file"), ("keyhole-cert-file", "keyhole-key-file"))
-        for one, other in (*pairs, ("etcd-user", "etcd-password-file")):
+        for one, other in PAIRS:
             given = [getattr(self, name.replace("-", "_")) is not None for name in (one, other)]
             if any(given) and not all(given):
                 raise Misfit(f"found only one of {one} and {other}, allowed are both or neither")

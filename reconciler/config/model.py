@@ -134,6 +134,8 @@ class Config(Section):
     """Tells this installation's Slurm jobs and rules from another's on the same cluster."""
     server_secret_file: Annotated[Path, Credential("server-secret")] = Path("/etc/bwvisu/server-secret")
     """At least 32 random characters; job tokens and marks are made with it. API and controller share it."""
+    previous_server_secret_file: Annotated[Path | None, Credential("previous-server-secret")] = None
+    """The secret before the last change: tokens and marks of jobs that were started under it still count."""
     templates_directory: Path = Path("/etc/bwvisu/templates")
     """The batch script templates that the portal may name."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -53,6 +53,23 @@ def require_private(path: Path, environment: Mapping[str, str] = os.environ) -> 
         raise ConfigError(f"{path}: found mode {stat.S_IMODE(mode):04o}, allowed is 0600 (chmod 0600 {path})")
 
 
+def read_authority(path: Path | None) -> str:
+    """Return the certificate of an authority as PEM, which is no secret; empty where none is named.
+
+    Raises:
+        ConfigError: it cannot be read, or is no certificate.
+    """
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ConfigError(f"{path}: found no certificate, allowed is PEM")
+    return text
+
+
 def credentials_directory(environment: Mapping[str, str]) -> Path | None:
     """Return where systemd put this service's credentials; `None` when it has none."""
     directory = environment.get("CREDENTIALS_DIRECTORY")

@@ -21,6 +21,7 @@ class TemplateScripts:
     server_secret: bytes
     instance: str
     keyhole_servers: tuple[tuple[str, int], ...]
+    keyhole_authority: str
 
     async def submission(self, wish: Wish) -> Submission:
         """Return what to give sbatch; see `Scripts.submission`."""
@@ -35,6 +36,7 @@ class TemplateScripts:
             instance=self.instance,
             token=job_token(self.server_secret, self.instance, wish.job_id),
             keyhole_servers=self.keyhole_servers,
+            keyhole_authority=self.keyhole_authority,
         )
         script = render(self.library.text(spec.template), spec.variables, context)
         return Submission(wish.job_id, 1, spec.user, script, sbatch_options(spec))

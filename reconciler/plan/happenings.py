@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reconciler.model.base import Value
 from reconciler.model.event import Happening, Level
+from reconciler.model.gateway import LEAVING, Duty, GatewayReport
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, SlurmRecord
 from reconciler.model.wish import ControllerWish, Wish
@@ -167,6 +168,21 @@ def _of_node(subject: str, before: NodeReport | None, after: NodeReport) -> Iter
             yield Happening(subject, "info", "Reachable", "It answers again.")
         else:
             yield Happening(subject, "warning", "Unreachable", after.reason)
+    if isinstance(after, GatewayReport):
+        yield from _of_gateway(subject, before if isinstance(before, GatewayReport) else None, after)
+
+
+def _of_gateway(subject: str, before: GatewayReport | None, after: GatewayReport) -> Iterator[Happening]:
+    was = before.duty if before is not None else Duty.SERVE
+    if after.duty is not was:
+        level: Level = "warning" if after.duty in {Duty.FAILED, Duty.UNKNOWN} else "info"
+        yield Happening(subject, level, "DutyChanged", f"Its duty is {after.duty.value} now, and was {was.value}.")
+    if after.empty and after.duty in LEAVING and not (before is not None and before.empty):
+        yield Happening(subject, "info", "Emptied", "No session uses it any more, and none of its ports is open.")
+    known = before.complaints if before is not None else ()
+    for complaint in after.complaints:
+        if complaint not in known:
+            yield Happening(subject, "warning", "Complaint", complaint)
 
 
 def _of_switch(subject: str, before: ControllerWish | None, after: ControllerWish | None) -> Iterator[Happening]:

@@ -31,13 +31,18 @@ def identity_of(server_secret: bytes, instance: str) -> Identity:
     return Identity(instance=instance, fingerprint=digest[:16])
 
 
-async def require_identity(store: KeyValueStore, key: str, own: Identity) -> None:
-    """Make sure that the prefix is ours, and claim it when it is nobody's.
+def identities(instance: str, secret: bytes, former: bytes | None) -> tuple[Identity, Identity | None]:
+    """Return who we are, and who we were under the former secret, if one is still known."""
+    return identity_of(secret, instance), identity_of(former, instance) if former is not None else None
+
+
+async def require_identity(store: KeyValueStore, key: str, own: Identity, former: Identity | None = None) -> None:
+    """Make sure that the prefix is ours, and claim it when it is nobody's, or ours under the former secret.
 
     Raises:
         ConfigError: it was used with another secret or instance name: every running job would count as lost.
     """
-    known = await _known(store, key, own)
+    known = await _known(store, key, own, former)
     if known != own:
         raise ConfigError(
             f"server-secret-file or instance: {key} was written with instance {known.instance}, secret"
@@ -46,14 +51,15 @@ async def require_identity(store: KeyValueStore, key: str, own: Identity) -> Non
         )
 
 
-async def _known(store: KeyValueStore, key: str, own: Identity) -> Identity:
+async def _known(store: KeyValueStore, key: str, own: Identity, former: Identity | None) -> Identity:
     """Return whose the prefix is, our own by now if it was nobody's; waits for etcd as long as it takes."""
     while True:
         try:
             entry = await store.get(key)
-            if entry is not None:
-                return decode(Identity, entry)
-            await store.commit((Unchanged(key, Revision(0)),), (Put(key, encode(own)),))
+            if entry is not None and (known := decode(Identity, entry)) != former:
+                return known
+            unclaimed = Unchanged(key, entry.mod_revision if entry is not None else Revision(0))
+            await store.commit((unclaimed,), (Put(key, encode(own)),))
         except Retryable as error:
             log.warning("identity_unknown", error=type(error).__name__, message=str(error))
             await asyncio.sleep(PAUSE_S)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -82,6 +83,20 @@ async def test_a_call_overheard_in_an_earlier_run_does_not_take_the_ports_of_a_l
 
     assert replayed.status == 409
     assert (kept.restarts, kept.nodes) == (1, ("c2",))
+
+
+async def test_a_token_made_with_the_former_secret_counts_until_that_is_taken_away(world: World) -> None:
+    former = b"t" * 64
+    ended = {"slurm-job-id": 4711, "exit-code": 1, "log-tail": job_token(former, INSTANCE, JOB)}
+    statuses = []
+    for kept in (former, None):
+        desk = replace(world.desk, former_secret=kept)
+        async with TestClient(TestServer(app.keyhole(desk))) as keyhole:
+            statuses.append((await Job(world, keyhole, JOB, secret=former).call("exit", ended))[0])
+    told = (await world.entry(world.keys.exit(JOB))).value.decode()
+
+    assert statuses == [204, 403]
+    assert job_token(former, INSTANCE, JOB) not in told
 
 
 @pytest.mark.invariant("I11")

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
 import shutil
 import ssl
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,17 @@ from api.credentials import Certificate
 from api.desk import Desk
 from api.reloading import Reloadable
 from api.roles import Role
+from reconciler.batchscript import keyhole_client
+from reconciler.batchscript.forwarding import KeyholeCall
+from reconciler.batchscript.token import job_token
 from reconciler.config import Config, TlsFiles
 from reconciler.errors import ConfigError
+from tests.api.calls import INSTANCE, JOB, wish_for
 from tests.contract.certificates import Authority
-from tests.unit.api.conftest import AUTHORIZATION, HASHES, SEED, World, credential
+from tests.unit.api.conftest import AUTHORIZATION, HASHES, SECRET, SEED, World, credential
+from tests.unit.api.test_keyhole import opened
 
+CLIENT = Path(keyhole_client.__file__)
 KNOWN = "\n".join([credential("portal", Role.PORTAL), credentials.line("viewer", Role.VIEWER, Certificate())])
 
 
@@ -46,7 +56,7 @@ class Site:
         files = {"cert-file": str(self.folder / "door.crt"), "key-file": str(self.folder / "door.key")}
         api: dict[str, object] = {"listen-port": self.portal_port, "keyhole-listen-ip": "127.0.0.1"}
         api |= {f"{door}-{name}": path for door in ("tls", "keyhole") for name, path in files.items()}
-        api |= {"client-ca-file": str(self.ours.certificate)}
+        api |= {"client-ca-file": str(self.ours.certificate), "keyhole-ca-file": str(self.ours.certificate)}
         keyhole = {"keyholed-servers": [{"ip": "127.0.0.1", "port": self.keyhole_port}]}
         return Config.model_validate(json.loads(SEED.read_text()) | keyhole | {"api": api})
 
@@ -72,7 +82,7 @@ def site(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> Site:
 @asynccontextmanager
 async def open_doors(site: Site, world: World) -> AsyncGenerator[Sequence[Reloadable]]:
     """Serve both doors."""
-    desk = Desk(config=site.config, store=world.store, server_secret=b"s" * 64, now=world.clock)
+    desk = Desk(config=site.config, store=world.store, server_secret=SECRET, now=world.clock)
     async with serving(desk, credentials.read(KNOWN)) as reloadables:
         yield reloadables
 
@@ -102,6 +112,40 @@ async def test_a_certificate_of_another_authority_is_no_credential(site: Site, w
     async with open_doors(site, world):
         with pytest.raises(aiohttp.ClientError):
             await site.status("/v1/jobs", site.client(site.other.issue("viewer")))
+
+
+async def ports_of_a_job(site: Site, authority: str) -> tuple[int | None, str]:
+    """Run the client of a batch script against the keyhole; return its exit status and what it says."""
+    call = KeyholeCall(
+        job=JOB,
+        token=job_token(SECRET, INSTANCE, JOB),
+        servers=(("127.0.0.1", site.keyhole_port),),
+        ports=2,
+        patience_s=2,
+        authority=authority,
+    )
+    environment = {"PATH": os.environ["PATH"], "SLURM_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, str(CLIENT), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+    )
+    async with asyncio.timeout(60):
+        out, err = await client.communicate(call.as_json().encode())
+    return client.returncode, (out + err).decode()
+
+
+async def test_a_job_gives_its_signature_only_to_a_keyhole_of_the_sites_authority(site: Site, world: World) -> None:
+    world.clock.now = datetime.now(UTC)
+    await wish_for(world, JOB)
+    await world.write(world.keys.report(JOB), opened())
+    async with open_doors(site, world):
+        right = await ports_of_a_job(site, site.ours.certificate.read_text())
+        wrong = await ports_of_a_job(site, site.other.certificate.read_text())
+        plain = await ports_of_a_job(site, "")
+
+    assert right[0] == 0
+    assert "export KEYHOLE_PORT0=50007" in right[1]
+    assert (wrong[0], plain[0]) == (1, 1)
+    assert "CERTIFICATE_VERIFY_FAILED" in wrong[1]
 
 
 async def test_a_renewed_certificate_is_shown_to_the_next_connection(site: Site, world: World) -> None:
@@ -134,7 +178,7 @@ async def test_a_certificate_without_its_key_leaves_the_last_one_in_force(site: 
 async def test_a_handshake_that_never_ends_is_cut(site: Site, world: World) -> None:
     api = site.config.api.model_copy(update={"headers_timeout_s": 0.2})
     config = site.config.model_copy(update={"api": api})
-    desk = Desk(config=config, store=world.store, server_secret=b"s" * 64, now=world.clock)
+    desk = Desk(config=config, store=world.store, server_secret=SECRET, now=world.clock)
     async with serving(desk, HASHES), asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.portal_port)
         writer.write(b"\x16\x03\x01")
@@ -155,7 +199,7 @@ def test_a_key_that_everybody_may_read_is_refused(site: Site) -> None:
 async def test_a_door_does_not_open_without_its_certificates(site: Site, world: World, name: str) -> None:
     api = site.config.api.model_copy(update={name: site.folder / "none"})
     config = site.config.model_copy(update={"api": api})
-    desk = Desk(config=config, store=world.store, server_secret=b"s" * 64, now=world.clock)
+    desk = Desk(config=config, store=world.store, server_secret=SECRET, now=world.clock)
     with pytest.raises(ConfigError, match="none"):
         async with serving(desk, HASHES):
             pass

@@ -22,6 +22,8 @@ class Marks:
 
     secret: bytes = field(repr=False)
     instance: str
+    former: bytes | None = field(default=None, repr=False)
+    """The secret before the last change; none is made with it any more."""
 
     def name(self, job: JobId) -> str:
         """Return the Slurm job's name; the same for every attempt, so that ``singleton`` keeps them apart."""
@@ -34,7 +36,7 @@ class Marks:
 
     def comment(self, job: JobId, attempt: int, user: str) -> str:
         """Return the Slurm job's comment."""
-        return f"bwvisu:1:{self.instance}:{job}:{attempt}:{self._digest(job, attempt, user)}"
+        return f"bwvisu:1:{self.instance}:{job}:{attempt}:{_digest(self.secret, self.instance, job, attempt, user)}"
 
     def parse(self, comment: str, name: str, user: str) -> Mark | None:
         """Return the mark if it is ours, on a job of the right name and user; None for anybody else's."""
@@ -42,10 +44,13 @@ class Marks:
         if found is None or found["instance"] != self.instance:
             return None
         job, attempt = JobId(found["job"]), int(found["attempt"])
-        if name != self.name(job) or not hmac.compare_digest(found["digest"], self._digest(job, attempt, user)):
+        secrets = (secret for secret in (self.secret, self.former) if secret is not None)
+        digests = (_digest(secret, self.instance, job, attempt, user) for secret in secrets)
+        if name != self.name(job) or not any(hmac.compare_digest(found["digest"], digest) for digest in digests):
             return None
         return Mark(job=job, attempt=attempt)
 
-    def _digest(self, job: JobId, attempt: int, user: str) -> str:
-        said = "\0".join(("slurm-mark", self.instance, job, str(attempt), user))
-        return hmac.new(self.secret, said.encode(), hashlib.sha256).hexdigest()[:DIGEST_CHARACTERS]
+
+def _digest(secret: bytes, instance: str, job: JobId, attempt: int, user: str) -> str:
+    said = "\0".join(("slurm-mark", instance, job, str(attempt), user))
+    return hmac.new(secret, said.encode(), hashlib.sha256).hexdigest()[:DIGEST_CHARACTERS]

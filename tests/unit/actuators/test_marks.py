@@ -38,6 +38,15 @@ def test_a_mark_that_is_not_ours_counts_for_nothing(comment: str, name: str, use
     assert OURS.parse(comment, name, user) is None
 
 
+def test_a_mark_made_with_the_former_secret_is_ours_as_long_as_that_is_kept() -> None:
+    before, after = Marks(b"t" * 32, "main"), Marks(b"s" * 32, "main", former=b"t" * 32)
+    comment = before.comment(JOB, 1, "alice")
+
+    assert after.parse(comment, OURS.name(JOB), "alice") is not None
+    assert OURS.parse(comment, OURS.name(JOB), "alice") is None
+    assert after.comment(JOB, 1, "alice") == OURS.comment(JOB, 1, "alice"), "none is made with the former one"
+
+
 @given(comment=st.text(), name=st.text(), user=st.text())
 def test_no_text_makes_a_mark(comment: str, name: str, user: str) -> None:
     assert OURS.parse(comment, name, user) is None

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.batchscript import keyhole_client
-from reconciler.batchscript.keyhole_client import Refusal, as_shell, expand, request_body, sign
+from reconciler.batchscript.keyhole_client import (
+    Call,
+    Refusal,
+    as_shell,
+    exit_body,
+    expand,
+    interpreter,
+    request_body,
+    require_free,
+    sign,
+    tell_exit,
+)
 from reconciler.batchscript.token import SignedRequest, signature
 
 SOURCE = Path(keyhole_client.__file__).read_text(encoding="utf-8")
@@ -95,8 +107,8 @@ def test_the_client_is_written_for_python_3_6_and_imports_nothing_but_its_librar
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
-    standard = "collections.abc hashlib hmac http.client ipaddress json os random re sys time typing"
-    assert imported == set(standard.split())
+    standard = "collections.abc hashlib hmac http.client ipaddress json os random re signal socket ssl stat subprocess sys time"
+    assert imported == {*standard.split(), "typing"}
     assert "removeprefix" not in SOURCE
     assert "from __future__ import annotations" not in SOURCE, "that came with 3.7"
 
@@ -114,3 +126,50 @@ def test_annotations_that_3_6_cannot_evaluate_are_quoted() -> None:
 
 def test_the_lines_around_the_client_cannot_be_ended_by_it() -> None:
     assert not any(line in {"BWVISU_CLIENT_ENDS", "BWVISU_CALL_ENDS"} for line in SOURCE.splitlines())
+
+
+def test_a_port_that_somebody_listens_on_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyhole_client, "BIND_PATIENCE_S", 0.0)
+    monkeypatch.setattr(keyhole_client, "FIRST_PAUSE_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Refusal, match=f"port {port} is taken on this node"):
+            require_free(json.dumps({"services": [service(port=port)]}))
+
+    require_free(json.dumps({"services": [service(port=port)]}))
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("#!/bin/sh", ["/bin/sh"]),
+        ("#! /bin/bash -l", ["/bin/bash", "-l"]),
+        ("#!/usr/bin/env -S zsh -f", ["/usr/bin/env", "-S zsh -f"]),
+    ],
+)
+def test_a_script_is_run_by_the_words_of_its_first_line_as_linux_does(
+    tmp_path: Path, first: str, words: list[str]
+) -> None:
+    (tmp_path / "script").write_text(f"{first}\ntrue\n")
+
+    assert interpreter(str(tmp_path / "script")) == words
+
+
+def test_the_end_of_a_run_is_told_with_its_log() -> None:
+    told = {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}
+
+    assert json.loads(exit_body(137, "Killed\n", told)) == {
+        "slurm-job-id": 4711,
+        "restarts": 1,
+        "exit-code": 137,
+        "log-tail": "Killed\n",
+    }
+
+
+def test_a_keyhole_that_is_gone_keeps_no_job_from_ending(unused_tcp_port: int) -> None:
+    gone = [f"127.0.0.1:{unused_tcp_port}"]
+
+    tell_exit(Call("job001", "token", gone, 1, 300.0), b"{}")
+
+    with pytest.raises(OSError, match="refused"):
+        keyhole_client.ask(gone[0], Call("job001", "token", gone, 1, 300.0), "/", b"{}")

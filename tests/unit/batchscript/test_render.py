@@ -50,8 +50,9 @@ def test_everything_around_the_request_stays_as_it_was() -> None:
         "#!/bin/sh\n#SBATCH -N1\necho {{a}}\n#KEYHOLE-REQUEST-PORTS 2\necho {{b}}\n", {"a": "1", "b": "2"}, context()
     )
 
-    assert script.startswith("#!/bin/sh\n#SBATCH -N1\necho 1\n")
-    assert script.endswith("\nunset bwvisu_client bwvisu_ports\necho 2\n")
+    assert script.startswith("#!/bin/sh\n#SBATCH -N1\n# The client of the keyhole.")
+    assert "\nfi\necho 1\n# Asks for 2 port(s);" in script
+    assert script.endswith("\nunset bwvisu_ports\necho 2\n")
     assert "#KEYHOLE-REQUEST-PORTS" not in script
 
 
@@ -168,7 +169,7 @@ def test_a_template_that_is_no_text_is_said_to_be_so(tmp_path: Path) -> None:
 
 def test_what_the_client_is_told_is_one_line_of_json() -> None:
     script = render("#!/bin/sh\n#KEYHOLE-REQUEST-PORTS 2\n", {}, context())
-    call = json.loads(script.split("<<'BWVISU_CALL_ENDS'\n")[1].split("\n")[0])
+    call = json.loads(script.split("\nBWVISU_CLIENT_ENDS\n")[1].split("\n")[0])
 
     assert call == {
         "job": "job001",
@@ -176,4 +177,5 @@ def test_what_the_client_is_told_is_one_line_of_json() -> None:
         "servers": ["10.0.0.1:80", "10.0.0.2:80"],
         "ports": 2,
         "patience_s": 300.0,
+        "authority": "",
     }

@@ -59,6 +59,10 @@ from tests.unit.config.documents import Change, changed, loaded, refusal
             "api: found only one of tls-cert-file and tls-key-file, allowed are both or neither",
         ),
         (
+            [(("api", "keyhole-ca-file"), "c")],
+            "api: found only one of keyhole-cert-file and keyhole-ca-file, allowed are both or neither",
+        ),
+        (
             [(("api", "client-ca-file"), "c")],
             "api: found client-ca-file without tls-cert-file, allowed is client-ca-file beside tls-cert-file",
         ),

@@ -47,6 +47,15 @@ async def test_another_secret_or_instance_is_refused_by_name_and_the_secret_is_n
     assert secret.decode() not in str(refused.value)
 
 
+async def test_the_prefix_is_ours_under_the_former_secret_and_from_then_on_under_the_new_one() -> None:
+    store, former, own = MemoryStore(), identity_of(OTHER, "main"), identity_of(SECRET, "main")
+    await require_identity(store, KEY, former)
+    await require_identity(store, KEY, own, former)
+    await require_identity(store, KEY, own)
+    with pytest.raises(ConfigError):
+        await require_identity(store, KEY, former)
+
+
 @pytest.mark.invariant("I8")
 async def test_gateways_that_swapped_names_are_refused(site: Site) -> None:
     """With the first gateway taken out of the file the second got its name, and its sessions were cut."""

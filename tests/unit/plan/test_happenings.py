@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.model.base import Value
 from reconciler.model.event import Happening
+from reconciler.model.gateway import Duty, GatewayReport
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import ControllerWish, Force, Wish
@@ -166,6 +167,23 @@ def test_a_node_is_news_when_it_goes_and_when_it_comes_back_not_at_first_sight()
     assert told(None, good) == []
     assert only(good, bad).message == "no route to host"
     assert told(bad, good) == [("info", "Reachable")]
+
+
+def gateway(duty: Duty = Duty.SERVE, *, empty: bool = False, complaints: tuple[str, ...] = ()) -> GatewayReport:
+    return GatewayReport(
+        name="gateway-1", healthy=True, reason="Answers.", since=T0, duty=duty, empty=empty, complaints=complaints
+    )
+
+
+def test_a_gateways_duty_its_emptiness_and_its_complaints_are_told_when_they_change() -> None:
+    drained = gateway(Duty.DRAIN, empty=True)
+
+    assert told(gateway(), gateway(Duty.DRAIN)) == [("info", "DutyChanged")]
+    assert told(gateway(), gateway(Duty.FAILED)) == [("warning", "DutyChanged")]
+    assert told(gateway(Duty.DRAIN), drained) == [("info", "Emptied")]
+    assert told(drained, drained) == []
+    assert told(gateway(), gateway(empty=True)) == []
+    assert only(gateway(), gateway(complaints=("A port is taken.",))).message == "A port is taken."
 
 
 def test_the_controllers_pause_is_told_with_who_and_why() -> None:
