@@ -6,12 +6,14 @@
 ``original``    those of portals made for the original middleware, in its five ``states``
 ``asking``      checks a job that is asked for ``idempotency`` makes one job of one key
 ``addresses``, ``queries``, ``filters``, ``tags``  what an address names, its parameters, which jobs, as of when
+``operations``, ``shapes``, ``openapi``  what each route takes and gives, and the description made of it
 ``listing``     jobs, page after page          ``catalogue`` templates, command nodes, ports
 ``scripts``     a batch script before it runs  ``watch``     every change as an event, from the ``mirror``
 ``exits``       what a job tells of its end    ``proof``    the job behind a signed call
 ``schemas``     what comes in and goes out     ``findings`` what is wrong with what came in, field by field
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
 ``middleware``  around every request: one line of log, problems, credentials
+``noise``       keeps what is not HTTP out of the log
 ``auth``, ``passwords``, ``signing``           who asks
 ``gateways``    what operators see and wish of gateways; ``gateway_commands`` the same on the command line
 ``sources``     the site's policy on who may connect

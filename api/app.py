@@ -11,13 +11,15 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from api import credentials, mirror, routes, tls
+from api import credentials, mirror, openapi, routes, tls
 from api.audit import audit
 from api.auth import Doorkeeper
 from api.connections import BACKLOG, CONNECTIONS, Caps, Connections, ListeningSocket
 from api.credentials import Credentials
+from api.description import DESCRIPTION
 from api.desk import DESK, Desk
-from api.middleware import DOORKEEPER, RATES, know_caller, log_line, say_problems
+from api.middleware import DOORKEEPER, RATES, expected, know_caller, log_line, say_problems
+from api.noise import ignore_strangers
 from api.proof import NONCES
 from api.rates import Rates
 from api.reloading import Reloadable
@@ -53,6 +55,7 @@ def portal(desk: Desk, known: Credentials) -> web.Application:
     app = _application(desk, routes.PORTAL, caps, know_caller)
     app[DOORKEEPER] = Doorkeeper(known)
     app[RATES] = Rates(api.requests_per_s, api.requests_burst, _seconds)
+    app[DESCRIPTION] = openapi.text()
     mirror.hang(app)
     return app
 
@@ -101,10 +104,11 @@ def _application(desk: Desk, table: Sequence[routes.Route], caps: Caps, *inner: 
         middlewares=[log_line, audit, say_problems, *inner],
         client_max_size=desk.config.api.body_limit_bytes,
     )
+    ignore_strangers()
     app[DESK] = desk
     app[CONNECTIONS] = Connections(caps)
     for route in table:
-        app.router.add_route(route.method, route.path, route.answer)
+        app.router.add_route(route.method, route.path, route.answer, expect_handler=expected)
     return app
 
 

@@ -6,8 +6,11 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from api import wishes
+from api.answers import answer
 from api.desk import DESK, Desk
+from api.filters import NoQuery
 from api.problems import Problem
+from api.queries import read_query
 from api.schemas import JsonObject, plain
 from reconciler.errors import Unreadable
 from reconciler.model.base import JOB_ID_PATTERN, JobId
@@ -17,6 +20,7 @@ from reconciler.store.codec import decode
 
 async def of_job(request: web.Request) -> web.Response:
     """``GET /v1/jobs/<id>/events``: also of a job that is gone, as long as its events are kept."""
+    read_query(request, NoQuery)
     desk, job = request.app[DESK], JobId(request.match_info["job"])
     if not re.fullmatch(JOB_ID_PATTERN, job):  # a gateway's events are kept beside those of jobs
         raise Problem("job-unknown", "There is no such job: this is not the form of an id.")
@@ -24,21 +28,23 @@ async def of_job(request: web.Request) -> web.Response:
     told = await _events(desk, job)
     if not told["events"]:
         await wishes.find(desk, job)  # refuses an id that nobody knows
-    return web.json_response(told)
+    return answer(told)
 
 
 async def of_gateway(request: web.Request) -> web.Response:
     """``GET /v1/gateways/<name>/events``: repairs, and since when it did not answer."""
+    read_query(request, NoQuery)
     desk, name = request.app[DESK], request.match_info["name"]
     if name not in {gateway.name for gateway in desk.config.gateway_nodes}:
         raise Problem("gateway-unknown", "There is no such gateway.")
-    return web.json_response(await _events(desk, gateway_subject(name)))
+    return answer(await _events(desk, gateway_subject(name)))
 
 
 async def of_controller(request: web.Request) -> web.Response:
     """``GET /v1/controller/events``: who led, what was paused, what was doubted."""
+    read_query(request, NoQuery)
     desk = request.app[DESK]
-    return web.json_response(await _events(desk, controller_subject(desk.config.instance)))
+    return answer(await _events(desk, controller_subject(desk.config.instance)))
 
 
 async def _events(desk: Desk, subject: str) -> JsonObject:

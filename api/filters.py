@@ -43,6 +43,10 @@ class JobFilter(Value):
             and all(facts.labels.get(name) == value for name, _, value in (pair.partition("=") for pair in self.label))
         )
 
+    def may_have_wanted(self, facts: Facts) -> bool:
+        """Tell whether a job can have been among those that are wanted: all but its user may have changed since."""
+        return self.user is None or facts.user in {self.user, None}
+
 
 class ListQuery(JobFilter):
     """Parameters of ``GET /v1/jobs``."""

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from api.auth import Doorkeeper
@@ -45,10 +45,26 @@ async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
     return answer
 
 
+CONTINUE = "100-continue"
+
+
+async def expected(request: web.Request) -> None:
+    """Let a client that waits for it go on; what else a request may expect is refused where problems are said."""
+    if request.headers.get("Expect", "").lower() == CONTINUE and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp does: that line is no part of the answer
+
+
+def _require_known_expectation(request: web.Request) -> None:
+    if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+        raise Problem("expectation-failed", f"The only expectation that is met is {CONTINUE}.")
+
+
 @web.middleware
 async def say_problems(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Turn everything that is raised into a problem; a bug in one request must not end the others."""
     try:
+        _require_known_expectation(request)
         return await handler(request)
     except Problem as problem:
         said = problem

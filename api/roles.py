@@ -41,6 +41,7 @@ LEAST: Mapping[tuple[str, str], Role | None] = {
     ("GET", "/v1/templates/{name}"): Role.VIEWER,
     ("GET", "/v1/command-nodes"): Role.VIEWER,
     ("GET", "/v1/ports"): Role.VIEWER,
+    ("GET", "/v1/openapi.json"): EVERYBODY,
     ("POST", "/jobs"): Role.PORTAL,
     ("GET", "/jobs"): Role.VIEWER,
     ("GET", "/jobs/{job}"): Role.VIEWER,

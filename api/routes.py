@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api import catalogue, events, exits, gateways, keyhole, original, scripts, switch, v1, watch
+from api import catalogue, description, events, exits, gateways, keyhole, original, scripts, switch, v1, watch
 
 
 class Route(NamedTuple):
@@ -34,6 +34,7 @@ PORTAL = (
     Route("GET", "/v1/controller", switch.show),
     Route("GET", "/v1/controller/events", events.of_controller),
     Route("PUT", "/v1/controller", switch.turn),
+    Route("GET", "/v1/openapi.json", description.show),
     Route("POST", "/jobs", original.submit),
     Route("GET", "/jobs", original.list_jobs),
     Route("GET", "/jobs/{job}", original.show),

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, Labels, NodeName, Wish
+from reconciler.model.wish import AllowedSources, JobSpec, Labels, Minutes, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -26,14 +26,25 @@ class JobRequest(JobSpec):
         return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})
 
 
+class ResourcesChange(Value):
+    """What of the resources can be changed once Slurm has the job."""
+
+    time_limit_minutes: Minutes
+
+
 class JobChange(Value):
     """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     paused: bool | None = None
     allow_from: AllowedSources | None = None
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
     labels: Labels | None = None
     """All of them; those that are not named go."""
+    resources: ResourcesChange | None = None
+    lifetime_minutes: Minutes | None = None
+    idle_stop_minutes: Minutes | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

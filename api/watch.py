@@ -101,14 +101,21 @@ class _Stream:
         await self._send(frames.with_id(frames.event("listed", {"revision": revision}), revision))
 
     def _present(self, jobs: Sequence[JobId]) -> Iterator[bytes]:
-        for job in jobs:
-            now = self.mirror.job(job)
+        for now in map(self.mirror.job, jobs):
             if now is not None and self.watcher.wanted.wants(now.facts):
                 yield now.frame
 
     def _frames(self, jobs: Sequence[JobId]) -> list[bytes]:
         """Return what is true of these jobs now; one that is not to be seen any more is gone for this watcher."""
-        return [frame for job in jobs for frame in (*self._present([job]), frames.gone(job))[:1]]
+        return [frame for job in jobs if (frame := self._frame(job)) is not None]
+
+    def _frame(self, job: JobId) -> bytes | None:
+        now, wanted = self.mirror.job(job), self.watcher.wanted
+        if now is None:
+            return frames.gone(job)
+        if wanted.wants(now.facts):
+            return now.frame
+        return frames.gone(job) if wanted.may_have_wanted(now.facts) else None
 
     async def _write(self, told: Sequence[bytes], revision: Revision) -> None:
         """Send events that together are true at a revision; only the last one carries it, so none can be missed."""

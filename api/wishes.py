@@ -134,8 +134,10 @@ def deleted(wish: Wish, now: datetime, force: Force | None) -> Wish:
 
 
 def amended(wish: Wish, asked: JobChange) -> Wish:
-    """Return the wish with what is given as it is given."""
+    """Return the wish with what is given as it is given; resources that are not named stay."""
     given = {name: value for name, value in asked if value is not None}
+    if asked.resources is not None:
+        given["resources"] = wish.spec.resources.model_copy(update=dict(asked.resources))
     return wish.model_copy(update={"spec": wish.spec.model_copy(update=given)})
 
 

@@ -29,6 +29,7 @@ from reconciler.controllers.rooms import Rooms
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.slurm import Judgement, SlurmController
+from reconciler.controllers.terms import terms_of
 from reconciler.controllers.users import UserController
 from reconciler.controllers.world import World
 from reconciler.loop.worker import Worker
@@ -194,4 +195,5 @@ def limits(config: Config) -> Limits:
         lost_after_listings=config.slurm.lost_after_listings,
         lost_after_s=config.slurm.lost_after_s,
         keep_finished_s=config.reconciler.keep_finished_s,
+        terms=terms_of(config.policy),
     )

@@ -49,6 +49,8 @@ def sudoers(node: Node, options: Options, programs: Mapping[str, str]) -> str:
     if node.is_command_node:
         target = "root" if options.sudo_root_only else "ALL"
         lines.append(_right(target, [programs[name] for name in SLURM_COMMANDS]))
+    if node.is_command_node and options.sudo_scontrol:
+        lines.append(_right("root", [programs["scontrol"] + r" ^update JobId\=[0-9]+ TimeLimit\=[0-9]+$"]))
     if node.is_gateway:
         names = ["iptables", "iptables-restore"] if options.iptables_restore else ["iptables"]
         lines.append(_right("root", [programs[name] for name in names]))

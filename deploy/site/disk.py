@@ -71,7 +71,7 @@ def _lay_out_node(folder: Path, node: Node, options: Options) -> str:
     _write(etc / "hosts", hosts())
     # No name server: a name that /etc/hosts lacks is unknown at once.
     _write(etc / "resolv.conf", "")
-    names = (*accounts.SLURM_COMMANDS, "iptables", "iptables-restore")
+    names = (*accounts.SLURM_COMMANDS, "scontrol", "iptables", "iptables-restore")
     _write(etc / "sudoers", accounts.sudoers(node, options, {name: program(name) for name in names}), 0o440)
     _write_slurm(own, node, folder, etc)
     if node.is_gateway:

@@ -117,3 +117,5 @@ class Options:
     """Gateways allow iptables-restore beside iptables."""
     etcd: str | None = None
     """Another etcd program than the distribution's."""
+    sudo_scontrol: bool = False
+    """Command nodes allow the change of jobs' time limits, too."""

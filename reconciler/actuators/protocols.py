@@ -1,7 +1,7 @@
 """What the controllers need of the world: a batch system, and one forwarder per gateway."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -22,6 +22,8 @@ class NodeHealth:
     """When ``healthy`` last changed."""
     asked: bool = True
     """Whether any command was tried yet; before that ``healthy`` is a hope."""
+    sets_time_limits: bool | None = None
+    """Command nodes: whether sudo permits the scontrol that changes a time limit; None: not asked yet."""
 
 
 Backend = Literal["nft", "legacy"]
@@ -45,6 +47,8 @@ class Applied:
     """What somebody else had broken, one sentence each: neither newly wanted nor no longer wanted."""
     commands: int
     """iptables commands that changed something; 0 when everything was in place."""
+    packets: Mapping[Route, int] = field(default_factory=dict)
+    """What has passed through the way of each route since its rules were written, in both directions."""
 
 
 class BatchSystem(Protocol):
@@ -84,6 +88,14 @@ class BatchSystem(Protocol):
         Raises:
             Retryable: it is unknown whether it was cancelled.
             NodeUnfit: no node can.
+            Refused: Slurm said no.
+        """
+
+    async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        """Change the time limit of exactly this job; one that is already gone counts as changed.
+
+        Raises:
+            Retryable: it is unknown whether it was changed, or no node may.
             Refused: Slurm said no.
         """
 

@@ -9,6 +9,8 @@ from reconciler.config.kinds import Credential, Misfit, Seconds, Section
 
 JobsLimit = Annotated[int, Field(ge=1, le=1_000_000)]
 
+Minutes = Annotated[float, Field(gt=0, le=31 * 1440)]
+
 
 class Ssh(Section):
     """How nodes are reached."""
@@ -124,6 +126,13 @@ class Policy(Section):
 
     minimum_uid: Annotated[int, Field(ge=1, le=1 << 31)] = 1000
     """Users below it are refused; root always is."""
+    max_lifetime_minutes: Minutes | None = None
+    """A session is ended this long after its start; a job may ask for less. Without it there is no limit."""
+    idle_stop_minutes: Minutes | None = None
+    """A session through whose ports no packet has passed for so long is ended; a job may ask for less. Without it only
+    jobs that ask for it are."""
+    warn_before_end_minutes: Annotated[float, Field(ge=0, le=31 * 1440)] = 10.0
+    """The end of a session is announced in its report this long before; of an idle one not before half its time."""
     require_allow_from: bool = False
     """Whether a job must name the networks that may connect to it (`allow-from`)."""
     jobs_per_user: JobsLimit | None = None

@@ -54,6 +54,7 @@ class GatewayController:
         self.sight.opening(name, wanted)
         applied = await gateway.apply(wanted, self.epoch)
         self._log(name, applied)
+        self._count(name, applied, live, asked)
         self._see(name, applied.routes, asked)
         return self.read_back_interval_s
 
@@ -97,6 +98,11 @@ class GatewayController:
         if stored is not None:
             return False  # the port is leased, and leads elsewhere
         return await self.store.get(self.world.keys.lease(name, route.port)) is not None
+
+    def _count(self, name: GatewayName, applied: Applied, live: frozenset[Route], asked: datetime) -> None:
+        """Note the counters; what was mended or newly opened has begun to count from 0."""
+        opened = applied.routes if applied.repaired else applied.routes - live
+        self.sight.count(name, applied.packets, frozenset(route.way for route in opened), asked)
 
     def _log(self, name: GatewayName, applied: Applied) -> None:
         if applied.repaired:

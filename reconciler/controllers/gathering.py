@@ -24,6 +24,7 @@ def gather(world: World, sight: Sight, duties: Duties, command_nodes: Iterable[N
     if report is not None and report.value.phase is not Phase.FINISHED:
         for service in report.value.services:  # a lease that cannot be read is still the job's
             world.leases.get(lease_name(service.gateway, service.external_port))
+    nodes = tuple(command_nodes)
     return Seen(
         wish=wish,
         report=report.value if report is not None else None,
@@ -34,5 +35,12 @@ def gather(world: World, sight: Sight, duties: Duties, command_nodes: Iterable[N
         missing=sight.missing.get(job),
         paused=world.paused or (wish.spec.paused and wish.deleted is None),
         duties=duty_of,
-        reachable=any(node.healthy for node in command_nodes),
+        reachable=any(node.healthy for node in nodes),
+        sets_time_limits=_any_sets_time_limits(nodes),
     )
+
+
+def _any_sets_time_limits(nodes: Iterable[NodeHealth]) -> bool | None:
+    """Return whether any node that was asked may change a time limit; None before one was."""
+    known = [node.sets_time_limits for node in nodes if node.sets_time_limits is not None]
+    return any(known) if known else None

@@ -34,6 +34,7 @@ from reconciler.model.decision import (
     MoveLeases,
     ReleaseLeases,
     Seen,
+    SetTimeLimit,
     Submit,
 )
 from reconciler.model.queue import Submission
@@ -217,6 +218,9 @@ class _Pass:
                 await self._submit(attempt)
             case Cancel(row):
                 await self._c.slurm.cancel(row)
+                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+            case SetTimeLimit(row, minutes):
+                await self._c.slurm.set_time_limit(row, minutes)
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case Look():
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)

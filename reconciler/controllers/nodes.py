@@ -40,7 +40,12 @@ class NodeController:
         stored = self._last(health.name)
         since = stored.value.since if stored is not None and stored.value.healthy == health.healthy else health.since
         reason = health.reason or "Answers."
-        report = NodeReport(name=health.name, healthy=health.healthy, reason=reason, since=since)
+        sets_limits = health.sets_time_limits
+        if sets_limits is None and stored is not None:
+            sets_limits = stored.value.sets_time_limits  # not asked since the start
+        report = NodeReport(
+            name=health.name, healthy=health.healthy, reason=reason, since=since, sets_time_limits=sets_limits
+        )
         if stored is None or stored.value != report:
             key = self.world.keys.command_node(health.name)
             await self.reached(await self.store.commit((), (Put(key, encode(report)),)))

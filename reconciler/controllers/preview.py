@@ -24,6 +24,7 @@ from reconciler.model.decision import (
     Look,
     MoveLeases,
     ReleaseLeases,
+    SetTimeLimit,
     Submit,
 )
 from reconciler.model.lease import Lease
@@ -57,6 +58,8 @@ def _in_words(action: Action) -> str:
             return "list Slurm at once"
         case Cancel(row):
             return f"cancel Slurm job {row.slurm_id} ({row.state})"
+        case SetTimeLimit(row, minutes):
+            return f"set the time limit of Slurm job {row.slurm_id} to {minutes} minutes"
         case LeasePorts(indices, node, _):
             return f"lease {len(indices)} ports to {node}"
         case MoveLeases(leases):

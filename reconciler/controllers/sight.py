@@ -3,11 +3,12 @@
 Each piece has one writer, its own controller; a look that failed writes nothing, so what was seen stays (I2).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.model.base import GatewayName, JobId
-from reconciler.model.decision import Link, Missing
+from reconciler.model.decision import Count, Link, Missing
 from reconciler.model.lease import Lease, Route
 from reconciler.model.queue import QueueListing
 
@@ -28,6 +29,8 @@ class Sight:
     """When the last read-back of each was asked for: what it shows may be this old."""
     unconfirmed: dict[GatewayName, frozenset[Route]] = field(default_factory=dict)
     """Ways that a change may have opened, under way or without an answer; the next read-back tells."""
+    counts: dict[tuple[GatewayName, Route], Count] = field(default_factory=dict)
+    """What has passed through each way."""
     occupied: dict[GatewayName, frozenset[int]] = field(default_factory=dict)
     """Ports of ours on which something of the gateway's own listens, as found when ports were chosen."""
     answering: dict[tuple[GatewayName, Route], bool] = field(default_factory=dict)
@@ -39,6 +42,7 @@ class Sight:
             lease=lease,
             live=self._is_live(gateway, route),
             healthy=self.answering.get((gateway, route)),
+            count=self.counts.get((gateway, route)),
         )
 
     def is_closed_since(self, lease: Lease, moment: datetime) -> bool:
@@ -65,3 +69,12 @@ class Sight:
         self.in_force[gateway] = routes
         self.ways[gateway] = frozenset(route.way for route in routes)
         self.unconfirmed.pop(gateway, None)
+
+    def count(self, gateway: GatewayName, packets: Mapping[Route, int], opened: frozenset[Route], at: datetime) -> None:
+        """Note what has passed through each way, and which of them were written anew in the same call."""
+        before = {key: count.opened for key, count in self.counts.items() if key[0] == gateway}
+        for key in before:
+            del self.counts[key]
+        for way, passed in packets.items():
+            since = at if way in opened else before.get((gateway, way))
+            self.counts[gateway, way] = Count(passed, at, since)

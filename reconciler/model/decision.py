@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 
 from reconciler.model.base import GatewayName
@@ -14,6 +14,18 @@ from reconciler.model.wish import ExitReport, ForwardRequest, Wish
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """What a gateway counted on one port."""
+
+    packets: int
+    """Of its rules that let packets through; they begin again at 0 whenever they are written."""
+    read: datetime
+    """When this count was asked for."""
+    opened: datetime | None = None
+    """When this process last wrote the rules, if it did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One lease of the job, and what is known of it on its gateway."""
 
@@ -22,6 +34,8 @@ class Link:
     """Whether its rules are in force, as last read back; None: not known."""
     healthy: bool | None = None
     """Whether the application answered the last probe; None: not probed yet."""
+    count: Count | None = None
+    """What has passed through it; None: not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,8 @@ class Seen:
     """Nothing may be changed, whoever wished so."""
     reachable: bool = True
     """Whether any command node answers; where none does, nothing is submitted."""
+    sets_time_limits: bool | None = None
+    """Whether sudo on some command node permits the change of a time limit; None: not known yet."""
     duties: Mapping[GatewayName, Duty] = field(default_factory=dict)
     """What each gateway is used for; one that is not named serves."""
     exit_report: ExitReport | None = None
@@ -70,6 +86,18 @@ class Seen:
     def open_leases(self) -> tuple[Lease, ...]:
         """Return the leases that were not given back."""
         return tuple(link.lease for link in self.links if not link.lease.released)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The site's rules for sessions that run; None: no such rule."""
+
+    lifetime: timedelta | None = None
+    """A job may ask for less."""
+    idle_stop: timedelta | None = None
+    """A job may ask for less."""
+    warning: timedelta = timedelta(0)
+    """An end is announced this long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +114,7 @@ class Limits:
     """So many in a row must agree that there is no such job, whether it was seen before or never."""
     lost_after_s: float
     keep_finished_s: float
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +134,14 @@ class Cancel:
     """Run scancel for exactly this Slurm job."""
 
     row: QueueRow
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimeLimit:
+    """Change the time limit of exactly this Slurm job."""
+
+    row: QueueRow
+    minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +180,7 @@ class Forget:
     """Remove every key of the job: all its effects are confirmed gone."""
 
 
-Action = Submit | Look | Cancel | LeasePorts | MoveLeases | ChangeSources | ReleaseLeases | Forget
+Action = Submit | Look | Cancel | SetTimeLimit | LeasePorts | MoveLeases | ChangeSources | ReleaseLeases | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ class Stage(Enum):
     """Any other word: neither started nor ended may be concluded from it."""
 
 
+NO_LIMIT = (1 << 32) - 1
+"""Minutes: what Slurm itself keeps for UNLIMITED."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What our comment on a Slurm job says, after its HMAC was found to be ours."""
@@ -46,6 +50,12 @@ class QueueRow:
     ends: datetime | None = None
     reason: str = ""
     """Slurm's reason why it waits or why it ended; may be empty."""
+    time_limit_minutes: int | None = None
+    """`NO_LIMIT` where it has none; None where Slurm does not say."""
+    expected_start: datetime | None = field(default=None, compare=False)
+    """While it waits. An estimate that moves in every cycle of the scheduler: a row with a new one is not a new row."""
+    queue_position: int | None = field(default=None, compare=False)
+    """While it waits: 1 is next among all jobs that wait for its partition. No new row either."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Condition(Value):
     message: str
     """One sentence for people."""
     since: Moment
+    ends: Moment | None = None
+    """``Ending``: when the job ends if nothing changes."""
 
 
 class SlurmRecord(Value):
@@ -61,6 +63,21 @@ class SlurmRecord(Value):
     """How many earlier attempts of this wish ended with a failed node."""
     started: Moment | None = None
     ends: Moment | None = None
+    time_limit_minutes: int | None = None
+    """As Slurm has it; None: not seen yet, or no limit."""
+    expected_start: Moment | None = None
+    """While it waits: Slurm's estimate, to some minutes; None where Slurm has none."""
+    queue_position: int | None = None
+    """While it waits: 1 is next among all that wait for its partition; large ones to a tenth."""
+
+
+class Activity(Value):
+    """When packets last passed through the job's ports."""
+
+    last_active: Moment
+    """To some minutes, never too early."""
+    packets: dict[str, int]
+    """What each ``<gateway>/<port>`` had counted then: the same again, at any later time, means that none passed."""
 
 
 class Service(Value):
@@ -89,6 +106,8 @@ class Report(Value):
     slurm: SlurmRecord | None = None
     services: tuple[Service, ...] = ()
     """Filled once the rules are live; the last known ones stay when the job is finished."""
+    activity: Activity | None = None
+    """Of a job with an idle stop, once its rules were counted."""
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -116,3 +135,5 @@ class NodeReport(Value):
     reason: str
     """One sentence; what failed, when it is not healthy."""
     since: Moment
+    sets_time_limits: bool | None = None
+    """Whether sudo permits the scontrol that changes a time limit; None: not asked yet."""

@@ -22,6 +22,7 @@ Variables = Annotated[dict[VariableName, VariableValue], Field(max_length=100)]
 TemplateName = Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+Minutes = Annotated[int, Field(ge=1, le=60 * 24 * 31)]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 LogLine = Annotated[str, StringConstraints(max_length=200)]
 
@@ -41,7 +42,8 @@ class Resources(Value):
     """Per node."""
     gpus: Annotated[int, Field(ge=0, le=64)] | None = None
     """Per node."""
-    time_limit_minutes: Annotated[int, Field(ge=1, le=60 * 24 * 31)] | None = None
+    time_limit_minutes: Minutes | None = None
+    """Slurm's; changeable while the job waits or runs, where the site lets us."""
 
 
 class JobSpec(Value):
@@ -53,6 +55,10 @@ class JobSpec(Value):
     resources: Resources = Resources()
     on_node_failure: Literal["requeue", "end"] = "requeue"
     """What follows when a node of the job fails: a new start of the same job with new ports, or its end."""
+    lifetime_minutes: Minutes | None = None
+    """The job is ended this long after its start; the site may have a shorter one."""
+    idle_stop_minutes: Minutes | None = None
+    """The job is ended when no packet passed through its ports for so long; the site may have a shorter time."""
     allow_from: AllowedSources = ()
     """Who may connect to the job's ports, changeable while it runs; empty: everyone."""
     paused: bool = False

@@ -26,6 +26,7 @@ from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
 from reconciler.plan.placement import with_moves
+from reconciler.plan.session import with_session
 from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
 
 STEP_S = 2.0
@@ -47,8 +48,8 @@ NODE_FAILURES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 def plan(seen: Seen, limits: Limits, now: datetime) -> Decision:
     """Return the next step of the job, and the report that is true before it is taken."""
     view = look(seen, limits)
-    decision = _next_step(seen, view, limits, now)
-    return _hold(decision, seen, view, now) if seen.paused else _with_sources(with_moves(decision, seen), seen)
+    decision = with_session(with_moves(_next_step(seen, view, limits, now), seen), seen, view, limits, now)
+    return _hold(decision, seen, view, now) if seen.paused else _with_sources(decision, seen)
 
 
 def _with_sources(decision: Decision, seen: Seen) -> Decision:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from reconciler.model.decision import Limits, Seen
-from reconciler.model.queue import QueueRow, Stage
+from reconciler.model.queue import NO_LIMIT, QueueRow, Stage
 from reconciler.model.report import SlurmRecord
 from reconciler.model.wish import Wish
 
@@ -124,6 +124,9 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
             "requeues": record.requeues + requeued,
             "started": None if row.stage is Stage.WAITING and requeued else started,
             "ends": row.ends,
+            "time_limit_minutes": row.time_limit_minutes if row.time_limit_minutes != NO_LIMIT else None,
+            "expected_start": None,
+            "queue_position": None,
         }
     )
 

@@ -277,3 +277,12 @@ async def test_a_stream_ends_after_a_while_and_goes_on_for_whoever_still_may(
     await submit(portal, "first001")
     async with watching(portal, last_id=last) as stream:
         assert (await stream.next()).shown["id"] == "first001"
+
+
+async def test_who_comes_back_for_one_user_hears_nothing_of_the_others(world: World, portal: Client) -> None:
+    async with watching(portal) as stream:
+        last = (await stream.until("listed"))[-1].last_id
+    await submit(portal, "bobs0001", user="bob")
+    await submit(portal, "alices01")
+    async with watching(portal, "?user=alice", last_id=last) as stream:
+        assert (await stream.next()).shown["id"] == "alices01"

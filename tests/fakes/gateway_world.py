@@ -1,5 +1,6 @@
 """A gateway in memory, with the actuator's methods; what listens where is part of it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ class FakeGateway:
     targets_probed: int = 0
     """By `probe`; each costs the gateway a process."""
     _standing: set[Route] = field(default_factory=set)
+    _packets: Counter[Route] = field(default_factory=Counter)
     _confirmed: frozenset[Route] | None = None
     _listening: set[Target] = field(default_factory=set)
     _occupied: set[int] = field(default_factory=set)
@@ -85,7 +87,8 @@ class FakeGateway:
             self._lost_replies -= 1
             raise Unreachable(f"{self.name}: the connection was cut before the command ended")
         self._confirmed = routes
-        return Applied(routes=routes, repaired=repaired, commands=2 * len(steps))
+        packets = {route.way: self._packets[route.way] for route in routes}
+        return Applied(routes=routes, repaired=repaired, commands=2 * len(steps), packets=packets)
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return which targets listen."""
@@ -134,8 +137,15 @@ class FakeGateway:
         return next((Target(r.target_ip, r.target_port) for r in self._standing if r.port == port), None)
 
     def flush(self) -> None:
-        """Lose all rules, as at a reboot."""
+        """Lose all rules, as at a reboot, and their counters with them."""
         self._standing.clear()
+        self._packets.clear()
+
+    def use(self, port: int, packets: int = 10) -> None:
+        """Let a user's packets pass through a port that leads somewhere."""
+        for route in self._standing:
+            if route.port == port:
+                self._packets[route.way] += packets
 
     def break_route(self, port: int) -> None:
         """Lose the rules of one port."""
@@ -173,6 +183,8 @@ class FakeGateway:
 
     def _take(self, steps: Sequence[Route]) -> None:
         self._standing.symmetric_difference_update(steps)
+        for route in steps:
+            del self._packets[route.way]
         self.changes += len(steps)
 
     def _was_broken(self, route: Route, routes: frozenset[Route]) -> bool:

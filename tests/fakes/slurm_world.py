@@ -25,6 +25,10 @@ class FakeJob:
     nodes: tuple[str, ...] = ()
     started: datetime | None = None
     ends: datetime | None = None
+    limit: timedelta | None = None
+    """None: the cluster's own."""
+    expected_start: datetime | None = None
+    """What Slurm's backfill makes of it while it waits."""
     hidden: bool = False
     """Left out of listings though it exists, as no real Slurm should do: for proving that absence is no evidence."""
 
@@ -43,6 +47,8 @@ class FakeSlurm:
     instance: str = "main"
     time_limit: timedelta = timedelta(hours=2)
     node_names: tuple[str, ...] = ("command-1", "command-2")
+    sets_time_limits: bool = False
+    """Whether sudo on the command nodes permits it."""
 
     down: bool = False
     """Nobody answers: neither the command nodes nor slurmctld behind them."""
@@ -53,6 +59,8 @@ class FakeSlurm:
     cancelled: list[SlurmId] = field(default_factory=list)
     """Every call of `cancel`, with or without effect."""
     listings: int = 0
+    limits_set: list[tuple[SlurmId, int]] = field(default_factory=list)
+    """Every call of `set_time_limit` that was permitted, in minutes."""
     _jobs: list[FakeJob] = field(default_factory=list)
     _late: list[FakeJob] = field(default_factory=list)
     _faults: dict[str, list[ReconcilerError]] = field(default_factory=dict)
@@ -68,7 +76,8 @@ class FakeSlurm:
     @property
     def nodes(self) -> tuple[NodeHealth, ...]:
         """The command nodes' health; `kill_node` and `revive_node` change it."""
-        return tuple(self._dead_nodes.get(name, NodeHealth(name, True, "", self._built)) for name in self.node_names)
+        nodes = (self._dead_nodes.get(name, NodeHealth(name, True, "", self._built)) for name in self.node_names)
+        return tuple(replace(node, sets_time_limits=self.sets_time_limits) for node in nodes)
 
     async def require_fit(self, user: str) -> None:  # noqa: ARG002 - the protocol has it
         """Let everybody submit, unless a fault was ordered."""
@@ -95,7 +104,7 @@ class FakeSlurm:
         asked = self.now()
         self._answer("listing")
         self.listings += 1
-        rows = (_row(job, job.mark) for job in self._jobs if job.mark is not None and not job.hidden)
+        rows = (self._row(job, job.mark) for job in self._jobs if job.mark is not None and not job.hidden)
         return QueueListing(asked=asked, rows=tuple(sorted(rows, key=lambda row: row.slurm_id)))
 
     async def cancel(self, row: QueueRow) -> None:
@@ -107,6 +116,19 @@ class FakeSlurm:
             if fits and job.stage in {Stage.WAITING, Stage.ACTIVE}:
                 running = job.stage is Stage.ACTIVE
                 self._change(job, state="COMPLETING" if running else "CANCELLED", ends=self.now())
+        self._lose_reply()
+
+    async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        """Change the limit if id, user and name fit."""
+        self._answer("set_time_limit")
+        if not self.sets_time_limits:
+            raise Unreachable("sudo does not permit scontrol")
+        self.limits_set.append((row.slurm_id, minutes))
+        for job in self._jobs:
+            if (job.slurm_id, job.user, job.mark) == (row.slurm_id, row.user, row.mark):
+                limit = timedelta(minutes=minutes)
+                ends = job.started + limit if job.started is not None and job.stage is Stage.ACTIVE else job.ends
+                self._change(job, limit=limit, ends=ends)
         self._lose_reply()
 
     async def account(self, name: str) -> Account | None:
@@ -145,7 +167,7 @@ class FakeSlurm:
             state="RUNNING",
             nodes=nodes,
             started=self.now(),
-            ends=self.now() + self.time_limit,
+            ends=self.now() + (job.limit or self.time_limit),
             reason="None",
         )
 
@@ -165,6 +187,10 @@ class FakeSlurm:
     def set_state(self, slurm_id: SlurmId, state: str) -> None:
         """Give a job any state, known to squeue's manual or not."""
         self._change(self.job(slurm_id), state=state)
+
+    def estimate(self, slurm_id: SlurmId, expected_start: datetime | None) -> None:
+        """Let the backfill scheduler guess when a waiting job starts."""
+        self._change(self.job(slurm_id), expected_start=expected_start)
 
     def purge(self, slurm_id: SlurmId) -> None:
         """Forget a job, as slurmctld does with ended ones after MinJobAge."""
@@ -242,18 +268,21 @@ class FakeSlurm:
     def _change(self, job: FakeJob, **changes: object) -> None:
         self._jobs[self._jobs.index(job)] = replace(job, **changes)  # type: ignore[arg-type]  # fields by name
 
-
-def _row(job: FakeJob, mark: Mark) -> QueueRow:
-    waiting = job.stage is Stage.WAITING
-    return QueueRow(
-        slurm_id=job.slurm_id,
-        user=job.user,
-        mark=mark,
-        state=job.state,
-        stage=job.stage,
-        submitted=job.submitted,
-        nodes=job.nodes,
-        started=None if waiting else job.started,
-        ends=None if waiting else job.ends,
-        reason="" if job.reason == "None" else job.reason,
-    )
+    def _row(self, job: FakeJob, mark: Mark) -> QueueRow:
+        waiting = job.stage is Stage.WAITING
+        queue = [other.slurm_id for other in self._jobs if other.stage is Stage.WAITING]
+        return QueueRow(
+            slurm_id=job.slurm_id,
+            user=job.user,
+            mark=mark,
+            state=job.state,
+            stage=job.stage,
+            submitted=job.submitted,
+            nodes=job.nodes,
+            started=None if waiting else job.started,
+            ends=None if waiting else job.ends,
+            reason="" if job.reason == "None" else job.reason,
+            time_limit_minutes=int((job.limit or self.time_limit) / timedelta(minutes=1)),
+            expected_start=job.expected_start if waiting else None,
+            queue_position=queue.index(job.slurm_id) + 1 if waiting else None,
+        )

@@ -11,6 +11,7 @@ import pytest
 
 from deploy.site import Site
 from deploy.site.daemons import Daemons
+from deploy.site.layout import Options
 from tests.lab.portal import Portal
 from tests.lab.supervisor import Supervisor
 
@@ -114,14 +115,20 @@ def supervised() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def daemons(timings: Timings, supervised: tuple[str, ...]) -> Iterator[Daemons]:
+def options() -> Options:
+    """Give the options of the module's site; a module may have its own."""
+    return Options()
+
+
+@pytest.fixture(scope="module")
+def daemons(timings: Timings, supervised: tuple[str, ...], options: Options) -> Iterator[Daemons]:
     """Give a site of the module's own with API and controller running."""
     if os.geteuid() != 0:
         pytest.skip("a site is made of namespaces, which needs root")
     made = Site(f"t{os.getpid()}-daemons")
     running = Daemons(made)
     try:
-        made.up()
+        made.up(options)
         _prepare(made, timings)
         running.start()
         with Supervisor(running, *supervised):

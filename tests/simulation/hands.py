@@ -75,6 +75,11 @@ class SlurmHand:
         sent = self._cluster.kernel.now
         await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent, self._process.name))
 
+    async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        """Run scontrol."""
+        self._require()
+        await self._gate.call(self._process, CANCEL, lambda: at_once(self._cluster.slurm.set_time_limit(row, minutes)))
+
     async def account(self, name: str) -> Account | None:
         """Look a user up."""
         return await self._gate.call(self._process, ACCOUNT, lambda: at_once(self._cluster.slurm.account(name)))

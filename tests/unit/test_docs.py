@@ -8,6 +8,7 @@ import pytest
 
 from api import cli, routes
 from api.problems import KINDS
+from reconciler.plan import timelimit
 from reconciler.plan.ends import END_REASONS
 from reconciler.plan.happenings import TOLD_CONDITIONS
 from tests.unit.test_project import CHECKOUT, functions, our_modules, our_texts
@@ -17,6 +18,9 @@ API = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
 DESIGN = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
 THREATS = (CHECKOUT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]+)+")
+"""The form of a reason."""
 
 LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
@@ -65,7 +69,7 @@ def assigned(folder: str, name: str) -> set[str]:
 def reasons_of_passes() -> set[str]:
     """Return the first argument of every `Decision`, and every ``reason`` that is put in its place."""
     found = assigned("reconciler/plan/job.py", "reason")
-    for call in calls(["reconciler/plan/job.py", "reconciler/plan/placement.py"]):
+    for call in calls(["reconciler/plan/job.py", "reconciler/plan/placement.py", "reconciler/plan/session.py"]):
         if isinstance(call.func, ast.Name) and call.func.id == "Decision":
             found |= texts(call.args[0])
         found |= {text for option in call.keywords if option.arg == "reason" for text in texts(option.value)}
@@ -79,7 +83,16 @@ def claims() -> set[tuple[str, str]]:
         if isinstance(call.func, ast.Name) and call.func.id == "Claim" and len(call.args) >= 3:
             kind, _, reason = call.args[:3]
             found |= {(type_, why) for type_ in texts(kind) for why in texts(reason)}
-    return found
+    return found | session_claims()
+
+
+def session_claims() -> set[tuple[str, str]]:
+    """Return type and reason of what is said of a session's end and its time limit."""
+    ends = {
+        word for call in calls(["reconciler/plan/lifetime.py"]) for word in texts(call) if CAMEL_CASE.fullmatch(word)
+    }
+    limits = {timelimit.CHANGING, timelimit.NOT_ALLOWED}
+    return {("Ending", reason) for reason in ends - {"Ending", "True"}} | {("TimeLimit", reason) for reason in limits}
 
 
 def log_events() -> set[str]:
@@ -123,7 +136,13 @@ def test_every_reason_of_a_pass_is_explained_and_no_other() -> None:
 def test_every_condition_of_a_job_is_explained() -> None:
     table = section(OPERATIONS, "Conditions of a job")
 
-    assert claims() >= {("Submitted", "NotSubmitted"), ("Healthy", "NotProbed"), ("Removed", "PortsOpen")}
+    assert claims() >= {
+        ("Ending", "Idle"),
+        ("Ending", "TimeLimitEnds"),
+        ("Submitted", "NotSubmitted"),
+        ("Healthy", "NotProbed"),
+        ("Removed", "PortsOpen"),
+    }
     assert [claim for claim in sorted(claims()) if not set(claim) <= words(table)] == []
     assert [reason for reason, _ in END_REASONS.values() if reason not in words(table)] == []
 

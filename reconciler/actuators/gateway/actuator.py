@@ -136,7 +136,7 @@ class Gateway:
         known = self._confirmed  # before the first confirmation nobody can tell what somebody else did
         repaired = await self._comparison.damage(steps, known, routes) if steps and known is not None else ()
         self._confirmed = routes
-        return Applied(routes=routes, repaired=repaired, commands=taken)
+        return Applied(routes=routes, repaired=repaired, commands=taken, packets=seen.packets)
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return for every target whether something accepts connections there, as seen from the gateway."""

@@ -30,11 +30,12 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 def read(first: str = "") -> Command:
     """Build the read-back: iptables' version, then both tables, each with an exit status on a line of its own.
 
-    `first` is a script that runs before, in the same call; what it prints is of no concern to `tables`.
+    The filter table comes with its counters (``-v``): they tell which routes are used. `first` is a script that runs
+    before, in the same call; what it prints is of no concern to `tables`.
     """
-    version = f"{IPTABLES} --version </dev/null; echo end version $?\n"
-    looks = (f"{IPTABLES} -t {table} -S </dev/null; echo end {table} $?\n" for table in ("filter", "nat"))
-    return Command(SHELL, stdin="".join((first, version, *looks)))
+    looks = (("--version", "version"), ("-t filter -S -v", "filter"), ("-t nat -S", "nat"))
+    lines = (f"{IPTABLES} {look} </dev/null; echo end {name} $?\n" for look, name in looks)
+    return Command(SHELL, stdin="".join((first, *lines)))
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:

@@ -23,6 +23,9 @@ KERNEL_CHAINS = frozenset({("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat",
 _PLAIN = re.compile(r"""(?:[^"'\\]|"[^" \\]*")*""")
 """Quotes around single words only: no shell is needed to take them apart, which matters with thousands of rules."""
 
+_COUNTED = re.compile(r"(.*) -c (\d+) \d+((?: -[jg] .*)?)")
+"""A rule as ``-S -v`` prints it: packets and bytes behind all matches, before the target."""
+
 _WITH_A_VALUE = 2
 """An option and its one value."""
 
@@ -51,6 +54,8 @@ class Seen:
     """The epochs marked in our chains."""
     jumps: dict[tuple[Table, str], tuple[SeenRule, ...]]
     """Rules of the kernel's chains that are ours or lead into our chains."""
+    packets: dict[Route, int]
+    """What has passed through each way since its rules were written; nothing where they were read without counters."""
     forward_is_first: bool
     """Whether our jump from FORWARD comes before everything except the jumps of other installations like ours."""
 
@@ -82,15 +87,19 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
     own: dict[tuple[Table, str], list[SeenRule]] = {}
     jumps: dict[tuple[Table, str], list[SeenRule]] = {}
     marks: dict[tuple[Table, str], list[int]] = {}
+    packets: dict[Route, int] = {}
     first_forward: list[bool] = []
     for table, text in tables:
-        for kind, chain, rest in _lines(text):
+        for kind, chain, rest, passed in _lines(text):
             if settings.own_chain.fullmatch(chain):
                 chains.add((table, chain))
                 if kind == "-A" and (epoch := _epoch(table, chain, rest, settings)) is not None:
                     marks.setdefault((table, chain), []).append(epoch)
                 elif kind == "-A":
-                    own.setdefault((table, chain), []).append(_rule(table, chain, rest, settings))
+                    rule = _rule(table, chain, rest, settings)
+                    own.setdefault((table, chain), []).append(rule)
+                    if rule.route is not None and passed is not None:
+                        packets[rule.route.way] = packets.get(rule.route.way, 0) + passed
             elif kind == "-A" and (table, chain) in KERNEL_CHAINS:
                 ours = _is_ours(rest, settings)
                 if ours:
@@ -102,17 +111,20 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
         own={key: tuple(rules) for key, rules in own.items()},
         marks={key: tuple(epochs) for key, epochs in marks.items()},
         jumps={key: tuple(rules) for key, rules in jumps.items()},
+        packets=packets,
         forward_is_first=first_forward[:1] == [True],
     )
 
 
-def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+def _lines(text: str) -> Iterator[tuple[str, str, str, int | None]]:
+    """Yield what each line adds, to which chain, the rule, and how many packets it has let through if that is told."""
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind not in {"-P", "-N", "-A"}:
             raise UnexpectedOutput(f"iptables -S prints {line[:200]!r}")
         chain, _, rule = rest.partition(" ")
-        yield kind, chain, rule
+        counted = _COUNTED.fullmatch(rule)
+        yield (kind, chain, counted[1] + counted[3], int(counted[2])) if counted else (kind, chain, rule, None)
 
 
 def _is_ours(rule: str, settings: RuleSettings) -> bool:

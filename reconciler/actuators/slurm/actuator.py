@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.actuators.command import STOPPED_BY_TIMEOUT, Command, Finished
@@ -68,11 +68,14 @@ class Slurm:
         self._failed: dict[str, datetime] = {}
         """When each node last failed to list."""
         self._as_root: dict[tuple[str, str, str], bool] = {}
+        self._limits: dict[str, bool] = {}
+        """Whether each node may change time limits."""
 
     @property
     def nodes(self) -> tuple[NodeHealth, ...]:
         """The command nodes' health, in the order of the configuration: whether each gave its last listing."""
-        return tuple(self._health[node.name].current for node in self._nodes)
+        names = [node.name for node in self._nodes]
+        return tuple(replace(self._health[name].current, sets_time_limits=self._limits.get(name)) for name in names)
 
     async def require_fit(self, user: str) -> None:
         """Return if sudo on some node lets us submit for this user."""
@@ -101,6 +104,10 @@ class Slurm:
     async def cancel(self, row: QueueRow) -> None:
         """Cancel exactly this job; a second node may be asked, for cancelling twice is cancelling once."""
         await self._choice.first_answer(lambda node: self._cancel_on(node, row))
+
+    async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        """Change the time limit of exactly this job, through the first node that may."""
+        await self._choice.first_answer(lambda node: self._limit_on(node, row, minutes))
 
     async def account(self, name: str) -> Account | None:
         """Return the user's account; None only when every node says that there is no such user."""
@@ -146,9 +153,30 @@ class Slurm:
             self._health[node.name].bad(str(error))
             self._failed[node.name] = self._now()
             raise
+        with contextlib.suppress(Retryable):  # a node that cannot say is asked again after its next listing
+            await self._sets_time_limits(node)
         self._health[node.name].good()
         self._choice.prefer(node)
         return listing
+
+    async def _sets_time_limits(self, node: Runner) -> bool:
+        """Return whether sudo lets us change time limits; asked once per node."""
+        if node.name not in self._limits:
+            finished = await self._run(node, commands.may_set_time_limit())
+            if finished.exit_status in STOPPED_BY_TIMEOUT:
+                raise Unreachable(f"{node.name}: sudo did not say in time what it permits")
+            self._limits[node.name] = finished.exit_status == 0
+        return self._limits[node.name]
+
+    async def _limit_on(self, node: Runner, row: QueueRow, minutes: int) -> None:
+        if not await self._sets_time_limits(node):
+            raise NodeUnfit(f"{node.name}: sudo does not permit scontrol")
+        self._require()
+        try:
+            answers.limited(await self._run(node, commands.set_time_limit(row, minutes, self._settings.marks)))
+        except NodeUnfit:
+            self._limits.pop(node.name, None)
+            raise
 
     async def _cancel_on(self, node: Runner, row: QueueRow) -> None:
         as_root = await self._acts_as_root(node, row.user, "scancel")

@@ -10,7 +10,7 @@ from reconciler.actuators.slurm.nodelist import expand
 from reconciler.actuators.slurm.states import stage_of
 from reconciler.errors import NodeUnfit, Refused, UnexpectedOutput, Unreachable
 from reconciler.model.base import SlurmId
-from reconciler.model.queue import Account, QueueListing, QueueRow, Stage
+from reconciler.model.queue import NO_LIMIT, Account, QueueListing, QueueRow, Stage
 
 CLOCKS_APART_MAX = timedelta(minutes=10)
 """No job was submitted this long after we asked: its time is not UTC, so sudo did not let TZ through."""
@@ -37,6 +37,8 @@ _CONTROLLER_SAYS_NO = re.compile(
 )
 """Beginnings of what slurmctld answers when it will not have a job (slurm_errno.c). What is not known to be an answer
 is none: all trouble between sbatch and slurmctld is told in the same place, and may leave a job behind."""
+_OVER = re.compile(r"Invalid job id specified|already finished|already completing or completed")
+_LIMIT_REFUSED = re.compile(r"permission denied|[Tt]ime limit is invalid|Invalid time limit|is disabled|not supported")
 _GONE = re.compile(r"Invalid job id specified|already completing or completed")
 
 
@@ -100,6 +102,23 @@ def cancelled(finished: Finished) -> None:
     raise Unreachable(f"scancel failed: {finished.complaint}")
 
 
+def limited(finished: Finished) -> None:
+    """Return if the time limit was changed, or the job has ended meanwhile: the next listing shows which.
+
+    Raises:
+        Refused: Slurm said no.
+        NodeUnfit: this node's sudo did.
+        Unreachable: anything else.
+    """
+    if finished.exit_status in {0, commands.NOT_OURS} or _OVER.search(finished.stderr):
+        return
+    if _SUDO_SAYS_NO.search(finished.stderr):
+        raise NodeUnfit(f"the time limit could not be changed: {finished.complaint}")
+    if _LIMIT_REFUSED.search(finished.stderr):
+        raise Refused(f"the time limit could not be changed: {finished.complaint}")
+    raise Unreachable(f"scontrol failed: {finished.complaint}")
+
+
 def listed(finished: Finished, nonce: str, marks: Marks, asked: datetime) -> QueueListing:
     """Return the rows that carry an authentic mark; all others are somebody else's.
 
@@ -119,7 +138,7 @@ def listed(finished: Finished, nonce: str, marks: Marks, asked: datetime) -> Que
 
 def _row(line: str, marks: Marks) -> QueueRow | None:
     try:
-        slurm_id, user, state, submitted, started, ends, nodes, rest = line.split("|", 7)
+        place, slurm_id, user, state, submitted, started, ends, limit, _, nodes, rest = line.split("|", 10)
         reason, name, comment = rest.rsplit("|", 2)
     except ValueError:
         return None  # ours have every field and no further bar
@@ -138,7 +157,24 @@ def _row(line: str, marks: Marks) -> QueueRow | None:
         started=None if stage is Stage.WAITING else _moment(started),  # else an estimate, new in every cycle
         ends=None if stage is Stage.WAITING else _moment(ends),
         reason="" if reason == "None" else reason,
+        time_limit_minutes=minutes_of(limit),
+        expected_start=_moment(started) if stage is Stage.WAITING else None,
+        queue_position=int(place) if stage is Stage.WAITING and place.isdecimal() else None,
     )
+
+
+def minutes_of(limit: str) -> int | None:
+    """Return a time limit as squeue prints it, ``1-02:30:00``, ``2:00:00``, ``30:00``, ``UNLIMITED``, in minutes.
+
+    None where it prints a word instead: the job has no limit of its own yet.
+    """
+    if limit == "UNLIMITED":
+        return NO_LIMIT
+    found = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d\d)", limit)
+    if found is None:
+        return None
+    days, hours, minutes = (int(part or 0) for part in found.groups()[:3])
+    return (days * 24 + hours) * 60 + minutes
 
 
 def _moment(text: str) -> datetime | None:

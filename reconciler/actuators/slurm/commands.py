@@ -6,14 +6,22 @@ import shlex
 from reconciler.actuators.command import Command
 from reconciler.actuators.slurm.marks import Marks
 from reconciler.errors import Refused
-from reconciler.model.base import USER_PATTERN
+from reconciler.model.base import USER_PATTERN, SlurmId
 from reconciler.model.queue import Account, QueueRow, Submission
 
 ENGLISH = ("env", "LC_ALL=C")
 """sudo speaks the node's language unless told otherwise. Not for sbatch: a job inherits its environment."""
 
-ROW_FORMAT = "%i|%u|%T|%V|%S|%e|%N|%r|%j|%k"
-"""Id, user, state, submit, start and end time, nodes, reason; last what a user may choose: name and comment."""
+ROW_FORMAT = "%i|%u|%T|%V|%S|%e|%l|%P|%N|%r|%j|%k"
+"""Id, user, state, submit, start and end time, time limit, partition, nodes, reason; last what a user may choose: name
+and comment."""
+
+_OURS_WITH_PLACES = """
+$1 != nonce { if (index($0, end) == 1) print; next }
+$4 == "PENDING" { place[$9]++ }
+index($0, ours) { print nonce "|" ($4 == "PENDING" ? place[$9] : "") substr($0, length(nonce) + 1) }
+"""
+"""awk: counts who waits for each partition, in the order of priorities, and keeps our rows, each behind its place."""
 
 
 def account(name: str) -> Command:
@@ -35,12 +43,16 @@ def may_act_as(user: str, program: str) -> Command:
 def listing(nonce: str, name_prefix: str) -> Command:
     """Build the listing of all jobs in all states, cut down on the node to rows that mention our names.
 
+    Each row gets its place among all that wait for its partition, ours or not, while those are still there.
+
     Every row begins with the nonce, which nobody could know when he named his job: a name with line breaks forges no
     row. The last line carries it too, and squeue's exit status. Times come in UTC: sudo lets TZ through (its
     ``env_check``), so that a job's submit time stays the same when the cluster's clocks change to summer time.
     """
-    squeue = ("sudo", "-n", "squeue", "--noheader", "--all", "--states=all", f"--format={nonce}|{ROW_FORMAT}")
-    keep = ("grep", "-a", "-F", "-e", f"|{name_prefix}", "-e", end_marker(nonce))
+    order = ("--all", "--states=all", "--sort=-p,i")
+    squeue = ("sudo", "-n", "squeue", "--noheader", *order, f"--format={nonce}|{ROW_FORMAT}")
+    known = {"nonce": nonce, "end": end_marker(nonce), "ours": f"|{name_prefix}"}
+    keep = ("awk", "-F|", *(f"-v{name}={value}" for name, value in known.items()), _OURS_WITH_PLACES)
     script = f"{{ {shlex.join(squeue)}; echo {shlex.quote(end_marker(nonce))} $?; }} | {shlex.join(keep)}"
     return Command((*ENGLISH, "TZ=UTC", "SLURM_TIME_FORMAT=standard", "sh", "-c", script))
 
@@ -84,6 +96,33 @@ def cancel(row: QueueRow, marks: Marks, *, as_root: bool) -> Command:
     become = () if as_root else ("-u", row.user)
     guards = (f"--name={marks.name(row.mark.job)}", f"--user={row.user}")
     return Command((*ENGLISH, "sudo", "-n", *become, "scancel", *guards, str(row.slurm_id)))
+
+
+def may_set_time_limit() -> Command:
+    """Build the question whether sudo permits the change of a job's time limit; nothing is run."""
+    return Command((*ENGLISH, "sudo", "-n", "-l", *_limiting(SlurmId(1), 1)))
+
+
+def set_time_limit(row: QueueRow, minutes: int, marks: Marks) -> Command:
+    """Build the change of one job's time limit.
+
+    scontrol has no guards like scancel's: so squeue is asked first whether the id still has our name and our user.
+    """
+    guards = (f"--jobs={row.slurm_id}", f"--name={marks.name(row.mark.job)}", f"--user={row.user}")
+    ask = ("sudo", "-n", "squeue", "--noheader", "--all", *guards, "--format=%i")
+    change = ("sudo", "-n", *_limiting(row.slurm_id, minutes))
+    script = (
+        f'shown=$({shlex.join(ask)}) || exit 1; [ "$shown" = {row.slurm_id} ] || exit {NOT_OURS}; {shlex.join(change)}'
+    )
+    return Command((*ENGLISH, "sh", "-c", script))
+
+
+NOT_OURS = 64
+"""What the change of a time limit ends with where the id is no longer that job's."""
+
+
+def _limiting(slurm_id: SlurmId, minutes: int) -> tuple[str, ...]:
+    return "scontrol", "update", f"JobId={slurm_id}", f"TimeLimit={minutes}"
 
 
 def checked_account(account: Account, minimum_uid: int) -> Account:

@@ -10,7 +10,7 @@ from reconciler.actuators.slurm.marks import Marks
 from reconciler.actuators.slurm.states import STAGES, stage_of
 from reconciler.errors import NodeUnfit, Refused, Retryable, UnexpectedOutput, Unreachable
 from reconciler.model.base import JobId
-from reconciler.model.queue import Account, QueueListing, Stage
+from reconciler.model.queue import NO_LIMIT, Account, QueueListing, Stage
 
 MARKS = Marks(b"s" * 32, "main")
 JOB = JobId("k3f9x2")
@@ -19,8 +19,10 @@ NONCE = "0123456789abcdef"
 
 
 def a_row(state: str = "RUNNING", nodes: str = "c[1-2]", reason: str = "None", user: str = "alice") -> str:
-    times = "2026-01-01T10:00:00|2026-01-01T10:00:05|2026-01-01T12:00:05"
-    return f"{NONCE}|4711|{user}|{state}|{times}|{nodes}|{reason}|{MARKS.name(JOB)}|{MARKS.comment(JOB, 2, 'alice')}\n"
+    times = "2026-01-01T10:00:00|2026-01-01T10:00:05|2026-01-01T12:00:05|2:00:00"
+    place = "3" if state == "PENDING" else ""
+    mark = f"{MARKS.name(JOB)}|{MARKS.comment(JOB, 2, 'alice')}"
+    return f"{NONCE}|{place}|4711|{user}|{state}|{times}|visu|{nodes}|{reason}|{mark}\n"
 
 
 def listed(*rows: str, end: str = f"{NONCE} squeue ended 0\n") -> QueueListing:
@@ -35,10 +37,37 @@ def test_a_row_of_ours_is_read_whole() -> None:
     assert row.ends == row.submitted + timedelta(hours=2, seconds=5)
 
 
-def test_a_waiting_jobs_estimates_are_left_out() -> None:
-    """Slurm's backfill changes them in every cycle; the row would look new each time."""
+def test_a_waiting_jobs_estimates_are_told_apart_from_a_start() -> None:
     (row,) = listed(a_row("PENDING", nodes="", reason="Resources")).rows
     assert (row.started, row.ends, row.reason) == (None, None, "Resources")
+    assert (row.queue_position, row.expected_start) == (3, row.submitted + timedelta(seconds=5))
+
+
+def test_a_row_with_a_new_estimate_is_not_a_new_row() -> None:
+    """Slurm's backfill changes it in every cycle; each listing would wake every waiting job."""
+    (before,) = listed(a_row("PENDING")).rows
+    (after,) = listed(a_row("PENDING").replace("10:00:05", "11:30:05").replace(f"{NONCE}|3", f"{NONCE}|2")).rows
+    assert (before, hash(before)) == (after, hash(after))
+    assert before.expected_start != after.expected_start
+
+
+@pytest.mark.parametrize(
+    ("printed", "minutes"),
+    [
+        ("1-02:30:00", 1590),
+        ("2:00:00", 120),
+        ("30:00", 30),
+        ("0:45", 0),
+        ("UNLIMITED", NO_LIMIT),
+        ("NOT_SET", None),
+        ("INVALID", None),
+        ("Partition_Limit", None),
+        ("", None),
+    ],
+)
+def test_a_time_limit_is_read_in_minutes(printed: str, minutes: int | None) -> None:
+    (row,) = listed(a_row().replace("|2:00:00|", f"|{printed}|")).rows
+    assert row.time_limit_minutes == minutes
 
 
 @pytest.mark.invariant("I2")
@@ -65,7 +94,7 @@ def test_an_incomplete_listing_is_no_listing(finished: Finished) -> None:
     "row",
     [
         pytest.param(a_row(user="bob"), id="a mark copied by another user"),
-        pytest.param(a_row().replace(f"{NONCE}|4711", "4711"), id="a forged line"),
+        pytest.param(a_row().replace(f"{NONCE}||4711", "|4711"), id="a forged line"),
         pytest.param(a_row().replace("|4711|", "|4711_3|"), id="a job array"),
         pytest.param(a_row().replace("|4711|", "|4711+1|"), id="a heterogeneous job"),
         pytest.param(a_row().replace(f"|{MARKS.name(JOB)}|", f"|{MARKS.name(JOB)}|x|"), id="bars in the name"),

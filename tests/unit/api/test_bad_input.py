@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-from tests.unit.api.conftest import ASKED, AUTHORIZATION, Client, World
+from api import app
+from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, Client, World
 
 
 class Row(NamedTuple):
@@ -118,6 +120,7 @@ REQUESTS = [
     Ask("a form", "POST", "/v1/jobs", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "content-wrong"),
     Ask("no type", "POST", "/v1/jobs", {"Content-Type": ""}, 415, "content-wrong"),
     Ask("compressed", "POST", "/v1/jobs", {**JSON, "Content-Encoding": "gzip"}, 415, "content-wrong"),
+    Ask("a wonder", "POST", "/v1/jobs", {**JSON, "Expect": "wonders"}, 417, "expectation-failed"),
     Ask("no such route", "GET", "/v1/nothing", {}, 404, "route-unknown"),
     Ask("the other door's route", "POST", "/keyhole/v1/jobs/abcdef/forwards", JSON, 404, "route-unknown"),
     Ask("a wrong method", "PUT", "/v1/jobs/abcdef", JSON, 405, "method-wrong"),
@@ -242,3 +245,54 @@ async def test_a_slow_body_is_not_waited_for(world: World, portal: Client, monke
 
     assert b" 408 " in status
     assert await world.wishes() == {}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: a\x00b\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    ],
+    ids=["TLS", "a NUL in a header", "a version to come", "two lengths", "an endless header"],
+)
+async def test_what_is_not_http_is_refused_without_a_trace_in_the_log(
+    portal: Client, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    """Strangers could fill the log: each such request left a stack trace there."""
+    reader, writer = await asyncio.open_connection(portal.host, portal.port)
+    writer.write(sent)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert b" 400 " in answer.splitlines()[0]
+    assert b"Traceback" not in answer
+    assert not caplog.records
+
+
+async def test_ten_thousand_variables_are_refused_at_once_and_in_few_words(world: World, portal: Client) -> None:
+    world.config = world.config.model_copy(
+        update={"api": world.config.api.model_copy(update={"body_limit_bytes": 1 << 20})}
+    )
+    async with TestClient(TestServer(app.portal(world.desk, HASHES))) as roomy:
+        variables = {f"name{n}": "value" for n in range(10_000)}
+        headers = {"Authorization": AUTHORIZATION}
+        response = await roomy.post("/v1/jobs", json=ASKED | {"variables": variables}, headers=headers)
+        text = await response.text()
+
+    assert (response.status, json.loads(text)["field"]) == (422, "/variables")
+    assert len(text) < 2000
+    assert await world.wishes() == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["x\n#SBATCH --uid=0", "x\r\n#KEYHOLE-REQUEST-PORTS 9", "{{job_id}}", "`id`", "\u2028", "é"]
+)
+async def test_a_value_cannot_add_a_line_or_a_tag_to_the_script(world: World, portal: Client, value: str) -> None:
+    response = await portal.post("/v1/scripts", json=ASKED | {"variables": {"image_name": value}})
+
+    assert (response.status, (await response.json())["field"]) == (422, "/variables/image_name")

@@ -21,6 +21,7 @@ from reconciler.model.decision import (
     MoveLeases,
     ReleaseLeases,
     Seen,
+    SetTimeLimit,
     Submit,
 )
 from reconciler.model.lease import Lease
@@ -84,8 +85,8 @@ class Cluster:
                 if answered and self.report is not None and self.report.slurm is not None:
                     record = self.report.slurm.model_copy(update={"job_id": slurm_id})
                     self.report = self.report.model_copy(update={"slurm": record})
-            case Look():
-                pass  # every listing of this world is fresh
+            case Look() | SetTimeLimit():
+                pass  # every listing of this world is fresh, and nobody wishes for a time limit
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):

@@ -1,0 +1,95 @@
+"""What is added to a decision about a job that waits or runs: its queue, its time limit, and its end by our rules.
+
+A job is ended here like by the delete of its Slurm job. That it shall end is written into its report first, as the
+condition ``Ending``; from then on nothing takes it back, and a pass or a process that is cut goes on with it.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.model.decision import Action, Cancel, Decision, Limits, ReleaseLeases, Seen, SetTimeLimit
+from reconciler.model.queue import QueueRow
+from reconciler.model.report import Condition, Phase, Report
+from reconciler.plan.activity import activity
+from reconciler.plan.estimate import with_estimate
+from reconciler.plan.lifetime import DECIDED, ENDING, ending, look_again_s
+from reconciler.plan.slurm import SlurmView, Standing
+from reconciler.plan.status import PROGRESSING
+from reconciler.plan.timelimit import CHANGE_AGAIN_S, CHANGING, TIME_LIMIT, is_due, time_limit
+
+CANCEL_AGAIN_S = 5.0
+"""A cancel that shows no effect is repeated this late (seconds)."""
+
+OURS = frozenset({ENDING, TIME_LIMIT})
+"""The types of condition that are decided here."""
+
+
+def with_session(decision: Decision, seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    """Return the decision with what follows from the session's time, its traffic and its place in the queue."""
+    last, report = seen.report, decision.report
+    if seen.wish.deleted is not None or (last is not None and last.phase is Phase.FINISHED):
+        return decision
+    if view.row is not None and view.standing is Standing.WAITING:
+        report = with_estimate(report, last, view.row, now)
+        return _time_limited(replace(decision, report=report), seen, view.row, now)
+    if view.row is not None and view.standing is Standing.ACTIVE:
+        return _running(decision, seen, view, limits, now)
+    if last is not None and view.standing in {Standing.ENDING, Standing.UNCLEAR}:
+        kept = report.model_copy(update={"activity": last.activity})
+        return replace(decision, report=_saying(kept, *(c for c in last.conditions if c.type in OURS)))
+    if last is not None and view.standing is Standing.ENDED and report.phase is Phase.FINISHED:
+        return replace(decision, report=_explained(report, last))
+    return decision
+
+
+def _running(decision: Decision, seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
+    report = decision.report.model_copy(update={"activity": activity(seen, limits.terms, now)})
+    end = ending(seen, report, limits.terms, now)
+    if end is not None and end.reason in DECIDED:
+        return _end(report, end, seen, view)
+    decision = replace(decision, report=_saying(report, *(() if end is None else (end,))))
+    decision = _sooner(decision, look_again_s(seen, report, limits.terms, now))
+    return _time_limited(decision, seen, view.row, now) if view.row is not None else decision
+
+
+def _end(report: Report, end: Condition, seen: Seen, view: SlurmView) -> Decision:
+    """Return the decision that closes the ports and cancels, in place of whatever else was to be done."""
+    report = report.model_copy(update={"phase": Phase.COMPLETING, "since": end.since})
+    own = (view.row,) if view.row is not None else ()
+    release: tuple[Action, ...] = (ReleaseLeases(seen.open_leases),) if seen.open_leases else ()
+    cancels = (Cancel(row) for row in (*own, *view.surplus))
+    return Decision("SessionOver", _saying(report, end), (*release, *cancels), CANCEL_AGAIN_S)
+
+
+def _time_limited(decision: Decision, seen: Seen, row: QueueRow, now: datetime) -> Decision:
+    """Return the decision with the change of a time limit that is not as wished, or with why there is none."""
+    claim, minutes = time_limit(seen, row, now), seen.wish.spec.resources.time_limit_minutes
+    if claim is None or minutes is None:
+        return decision
+    said = (c for c in decision.report.conditions if c.type == ENDING)
+    decision = replace(decision, report=_saying(decision.report, *said, claim))
+    if is_due(seen, claim, now):
+        decision = replace(decision, actions=(*decision.actions, SetTimeLimit(row, minutes)))
+    return _sooner(decision, CHANGE_AGAIN_S) if claim.reason == CHANGING else decision
+
+
+def _explained(report: Report, last: Report) -> Report:
+    """Return the report of a job that we have ended with our reason for it: Slurm only says that it was cancelled."""
+    ours = next((c for c in last.conditions if c.type == ENDING and c.reason in DECIDED), None)
+    if ours is None or report.slurm is None or report.slurm.state != "CANCELLED":
+        return report
+    why = {"reason": ours.reason, "message": ours.message}
+    conditions = (c.model_copy(update=why) if c.type == "Finished" else c for c in report.conditions)
+    return report.model_copy(update={"conditions": tuple(conditions)})
+
+
+def _saying(report: Report, *claims: Condition) -> Report:
+    """Return the report with these conditions of ours and no others; what hinders stays behind them all."""
+    others = [c for c in report.conditions if c.type not in {*OURS, PROGRESSING}]
+    trouble = [c for c in report.conditions if c.type == PROGRESSING]
+    return report.model_copy(update={"conditions": (*others, *claims, *trouble)})
+
+
+def _sooner(decision: Decision, wait_s: float | None) -> Decision:
+    waits = [wait for wait in (decision.look_again_after_s, wait_s) if wait is not None]
+    return replace(decision, look_again_after_s=min(waits, default=None))
