@@ -159,6 +159,8 @@ def _silence(error: aiohttp.ClientError | TimeoutError) -> str:
     match error:
         case TimeoutError():
             return f"nothing came within {REQUEST_TIMEOUT_S:.0f} s"
+        case aiohttp.ClientSSLError():
+            return f"no TLS with {error.host}:{error.port}: {error.__cause__ or error}"
         case aiohttp.ClientConnectorError():
             return f"cannot connect to {error.host}:{error.port}"
         case _:

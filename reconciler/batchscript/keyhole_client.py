@@ -17,7 +17,6 @@ import random
 import re
 import signal
 import socket
-import ssl
 import stat
 import subprocess
 import sys
@@ -110,6 +109,8 @@ def connect(server: str, authority: str, timeout_s: float) -> "http.client.HTTPC
     """Return a connection, made with its first request; with an authority only to a server that it signed for."""
     if not authority:
         return http.client.HTTPConnection(server, timeout=timeout_s)
+    import ssl  # noqa: PLC0415 - some pythons are built without it, and do well on plain HTTP
+
     context = ssl.create_default_context(cadata=authority)
     return http.client.HTTPSConnection(server, timeout=timeout_s, context=context)
 

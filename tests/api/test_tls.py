@@ -18,6 +18,7 @@ import pytest
 
 from api import credentials, tls
 from api.app import serving
+from api.client import Portal, connect
 from api.credentials import Certificate
 from api.desk import Desk
 from api.reloading import Reloadable
@@ -26,7 +27,7 @@ from reconciler.batchscript import keyhole_client
 from reconciler.batchscript.forwarding import KeyholeCall
 from reconciler.batchscript.token import job_token
 from reconciler.config import Config, TlsFiles
-from reconciler.errors import ConfigError
+from reconciler.errors import ConfigError, Unreachable
 from tests.api.calls import INSTANCE, JOB, wish_for
 from tests.contract.certificates import Authority
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, SECRET, SEED, World, credential
@@ -185,6 +186,13 @@ async def test_a_handshake_that_never_ends_is_cut(site: Site, world: World) -> N
 
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_the_command_line_talks_only_to_a_door_that_it_trusts(site: Site, world: World) -> None:
+    portal = Portal(f"https://127.0.0.1:{site.portal_port}", "portal", "right")
+    async with open_doors(site, world), connect(portal) as client:
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            await client.jobs()
 
 
 @pytest.mark.invariant("I11")

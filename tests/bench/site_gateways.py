@@ -21,6 +21,7 @@ from deploy.site import Site
 from deploy.site.daemons import Daemons
 from deploy.site.demo.timeline import Timeline
 from deploy.site.layout import Options
+from reconciler.model.report import Report
 from tests.lab.looks import seconds_until
 from tests.lab.portal import Link, Portal
 
@@ -80,11 +81,14 @@ def a_site(*, restore: bool) -> Iterator[Portal]:
 
 
 def fill(portal: Portal) -> None:
-    """Have a thousand ports leased, with an application behind each."""
-    jobs = [portal.submit("hundred.sh") for _ in range(HOLDERS)]
-    for job in jobs:
-        portal.wait_links(job, PATIENCE_S)
-    say(f"{HOLDERS * PORTS_EACH} ports leased and answering", "on two gateways")
+    """Have a thousand ports leased and in force, with applications behind them."""
+    for job in [portal.submit("hundred.sh") for _ in range(HOLDERS)]:
+        portal.wait_report(job, forwarded, f"the ports of {job} are in force", PATIENCE_S)
+    say(f"{HOLDERS * PORTS_EACH} ports leased and in force", "on two gateways")
+
+
+def forwarded(report: Report) -> bool:
+    return any(claim.reason == "RulesInForce" for claim in report.conditions)
 
 
 def requests(portal: Portal) -> None:

@@ -97,3 +97,11 @@ def test_a_narrowed_source_list_cuts_connections_within_a_second_and_a_widened_o
     assert portal.ask("PATCH", f"/v1/jobs/{job}", json.dumps({"allow-from": []})).status == 200
     wait_until(lambda: reaches(portal.site, "outside", link.ip, link.port), "everyone is let in again")
     portal.remove(job)
+
+
+def test_a_script_that_fails_explains_itself_to_its_user_in_its_last_words(portal: Portal) -> None:
+    job = portal.submit("apptainer.sh", {"image_name": "none.sif"})
+    report = portal.wait_phase(job, Phase.FINISHED)
+    [end] = [condition for condition in report.conditions if condition.type == "Finished"]
+    assert "apptainer.sh: " in end.message, "no Apptainer, or no such image: either way the log's last line says it"
+    portal.remove(job)

@@ -94,9 +94,14 @@ class Invariants:
 
     def _check_given_back(self, lease: Lease) -> None:
         """I3: what the users of a running session are told of is theirs until they are told of something else."""
-        wish, report = self.books.wish(JobId(lease.job)), self.books.report(JobId(lease.job))
+        wish, report, forward = self.books.of(JobId(lease.job))
         if wish is None or wish.deleted is not None or report is None or report.phase not in SERVING:
             return
+        if forward is None or report.slurm is None or forward.run != lease.run:
+            return
+        present = (report.slurm.job_id or 0, report.slurm.requeues)
+        if lease.run_order < present or not set(forward.nodes) <= set(report.slurm.nodes):
+            return  # it was started anew, and has other ports or asks for them
         told = {(service.gateway, service.external_port, service.run) for service in report.services}
         if (lease.gateway, lease.port, lease.run) in told:
             raise Violated(f"I3: port {lease.port} of {lease.gateway} was given back, and {lease.job} is told of it")

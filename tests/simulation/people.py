@@ -48,6 +48,10 @@ class Books:
         entry = self.etcd.state.get(self.keys.forward(job))
         return decode(ForwardRequest, entry) if entry is not None else None
 
+    def of(self, job: JobId) -> tuple[Wish | None, Report | None, ForwardRequest | None]:
+        """Return all that speaks of one job, its leases aside."""
+        return self.wish(job), self.report(job), self.forward(job)
+
     def leases(self) -> list[Lease]:
         """Return all leases by gateway and port."""
         return [decode(Lease, entry) for entry in self.etcd.state.list(self.keys.leases).entries]
