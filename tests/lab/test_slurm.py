@@ -15,7 +15,7 @@ from deploy.site.layout import Options
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.slurm.actuator import Slurm, SlurmSettings
 from reconciler.actuators.slurm.marks import Marks
-from reconciler.errors import Refused, Unreachable
+from reconciler.errors import NodeUnfit, Refused, Unreachable
 from reconciler.model.base import JobId
 from reconciler.model.queue import QueueRow, Stage, Submission
 from tests.lab.actions import PATIENCE_S, ssh_command
@@ -111,6 +111,19 @@ async def test_a_second_job_of_the_same_name_waits(slurm: Slurm, job: JobId) -> 
     await asyncio.sleep(2)
     first, second = await rows_of(slurm, job)
     assert (first.stage, second.stage, second.reason) == (Stage.ACTIVE, Stage.WAITING, "Dependency")
+    await slurm.cancel(second)
+    await slurm.cancel(first)
+
+
+async def test_a_listing_tells_time_limits_and_the_place_in_the_queue(slurm: Slurm, job: JobId) -> None:
+    await slurm.submit(a_submission(job, options=("--time=90",)))
+    await slurm.submit(replace(a_submission(job, options=("--time=1-02:00:00",)), attempt=2))
+    first, second = await rows_of(slurm, job)
+    assert (first.time_limit_minutes, second.time_limit_minutes) == (90, 26 * 60)
+    assert second.queue_position is not None
+    assert [node.sets_time_limits for node in slurm.nodes if node.asked] == [False]
+    with pytest.raises(NodeUnfit, match="does not permit scontrol"):
+        await slurm.set_time_limit(first, 120)
     await slurm.cancel(second)
     await slurm.cancel(first)
 
