@@ -23,7 +23,7 @@ KERNEL_CHAINS = frozenset({("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat",
 _PLAIN = re.compile(r"""(?:[^"'\\]|"[^" \\]*")*""")
 """Quotes around single words only: no shell is needed to take them apart, which matters with thousands of rules."""
 
-_COUNTED = re.compile(r"(.*) -c (\d+) \d+((?: -[jg] .*)?)")
+_COUNTED = re.compile(r"(|.* )-c (\d+) \d+(?: (-[jg] .*))?")
 """A rule as ``-S -v`` prints it: packets and bytes behind all matches, before the target."""
 
 _WITH_A_VALUE = 2
@@ -124,7 +124,10 @@ def _lines(text: str) -> Iterator[tuple[str, str, str, int | None]]:
             raise UnexpectedOutput(f"iptables -S prints {line[:200]!r}")
         chain, _, rule = rest.partition(" ")
         counted = _COUNTED.fullmatch(rule)
-        yield (kind, chain, counted[1] + counted[3], int(counted[2])) if counted else (kind, chain, rule, None)
+        if counted is None:
+            yield kind, chain, rule, None
+        else:
+            yield kind, chain, (counted[1] + (counted[3] or "")).rstrip(), int(counted[2])
 
 
 def _is_ours(rule: str, settings: RuleSettings) -> bool:

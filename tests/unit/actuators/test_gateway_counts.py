@@ -32,3 +32,9 @@ def test_counters_change_nothing_of_what_a_rule_means() -> None:
 def test_what_a_foreign_comment_counts_is_no_counter() -> None:
     foreign = '-A FORWARD -m comment --comment "a -c 1 2 b" -c 0 0\n'  # seen
     assert seen(foreign + counted(EVERYONE, 3), "", SETTINGS).packets == {EVERYONE: 3}
+
+
+def test_a_foreign_rule_without_a_match_is_read_without_its_counter() -> None:
+    """It once kept ``-c 0 0``, which iptables does not take in a deletion: the rule stayed, and let everybody in."""
+    (rule,) = seen("-A BWV-main-F0 -c 0 0 -j ACCEPT\n", "", SETTINGS).own["filter", "BWV-main-F0"]
+    assert rule.words == ("-j", "ACCEPT")
