@@ -144,7 +144,7 @@ async def test_a_job_gives_its_signature_only_to_a_keyhole_of_the_sites_authorit
         plain = await ports_of_a_job(site, "")
 
     assert right[0] == 0
-    assert "export KEYHOLE_PORT0=50007" in right[1]
+    assert "export KEYHOLE_PORT0=20007" in right[1]
     assert (wrong[0], plain[0]) == (1, 1)
     assert "CERTIFICATE_VERIFY_FAILED" in wrong[1]
 
