@@ -31,6 +31,8 @@ EXIT_TIMEOUT_S = 2.0
 LOG_TAIL_BYTES = 8192
 BIND_PATIENCE_S = 10.0
 """A port may be taken for a moment by a connection that somebody on this node opens to elsewhere."""
+RANK = "KEYHOLE_NODE_RANK"
+"""The script may name the node that its ports lead to: 0, the default, is the first of the job's."""
 FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
 """Signals that Slurm may send to the batch script alone; the watcher passes them on."""
 FIRST_PAUSE_S = 0.5
@@ -186,6 +188,7 @@ def request_body(ports: int, environment: "Mapping[str, str]") -> bytes:
         "nodes": expand(environment.get("SLURM_NODELIST") or environment["SLURM_JOB_NODELIST"]),
         "slurm-job-id": int(environment["SLURM_JOB_ID"]),
         "restarts": int(environment.get("SLURM_RESTART_COUNT") or 0),
+        "node-rank": int(environment.get(RANK) or 0),
     }
     return json.dumps(asked, sort_keys=True).encode()
 
@@ -217,7 +220,8 @@ def ports(call: Call) -> int:
     try:
         answer = ask_until_answered(call, request_body(call.ports, os.environ))
         lines = as_shell(answer, call.ports)
-        require_free(answer)
+        if int(os.environ.get(RANK) or 0) == 0:  # another node's ports cannot be tried from this one
+            require_free(answer)
     except (Refusal, KeyError, ValueError, TypeError) as error:
         say(f"no ports: {type(error).__name__}: {error}")
         return 1

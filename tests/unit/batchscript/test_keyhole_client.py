@@ -76,8 +76,10 @@ def test_the_request_says_which_run_of_the_job_asks() -> None:
         "nodes": ["c1", "c2"],
         "slurm-job-id": 4711,
         "restarts": 0,
+        "node-rank": 0,
     }
     assert json.loads(request_body(2, told | {"SLURM_RESTART_COUNT": "3"}))["restarts"] == 3
+    assert json.loads(request_body(2, told | {"KEYHOLE_NODE_RANK": "1"}))["node-rank"] == 1
 
 
 def service(**changes: object) -> dict[str, object]:
