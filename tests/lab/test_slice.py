@@ -10,7 +10,7 @@ from deploy.site import INTERNAL
 from reconciler.model.report import Phase
 from tests.lab.actions import reaches, wait_until
 from tests.lab.looks import keys_of, living, page, rules, slurm_jobs
-from tests.lab.portal import Portal
+from tests.lab.portal import GONE, Portal
 from tests.lab.talks import last_words, talking
 
 LINGERS_S = 4
@@ -52,6 +52,22 @@ def test_the_slurm_job_runs_as_its_user_under_our_mark_and_its_keys_are_readable
     assert sum(name.startswith("/bwvisu/leases/ports/") for name in found) == 1
     assert all(isinstance(json.loads(value), dict) for value in found.values())
     portal.remove(job)
+
+
+def test_a_portal_of_the_original_middleware_gets_its_session_and_cancels_it(portal: Portal) -> None:
+    asked = {"uid": "alice", "template-name": "demo-page.sh", "variables": {"page_title": "Original"}}
+    job = str(portal.ask("POST", "/jobs", json.dumps(asked)).members["job-id"])
+    [link] = portal.wait_links(job)
+    shown = portal.ask("GET", f"/jobs/{job}").members
+    services = [{"internal-port": link.port, "external-port": link.port, "external-ip": link.ip}]
+    assert (shown["state"], shown["uid"], shown["services"]) == ("available", "alice", services)
+    assert "<h1>Original</h1>" in page(portal.daemons, link)
+    listed = portal.ask("GET", "/jobs").members["jobs"]
+    assert isinstance(listed, list)
+    assert job in listed
+    assert portal.ask("GET", "/cluster/check-user/alice").members == {"response": "success"}
+    assert portal.ask("DELETE", f"/jobs/{job}").members == {"response": "job cancelled"}
+    wait_until(lambda: portal.ask("GET", f"/jobs/{job}").status == GONE, "the job is gone")
 
 
 @pytest.mark.invariant("I5")
