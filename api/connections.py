@@ -41,6 +41,9 @@ class Connections:
         self.caps = caps
         self._deadlines: dict[Address, asyncio.TimerHandle | None] = {}
         """Every open connection; None once it was heard."""
+        self._numbers: dict[Address, int] = {}
+        """Which one of an address counts: a client may come back from a port before its last one is closed here."""
+        self._begun = 0
         self._peers: Counter[str] = Counter()
         self._turned_away: Counter[str] = Counter()
         self._said_at = float("-inf")
@@ -57,11 +60,15 @@ class Connections:
         self._turn_away(peer)
         return False
 
-    def begin(self, address: Address, cut: Callable[[], None]) -> None:
-        """Count a connection; it is cut unless its headers are heard in time."""
+    def begin(self, address: Address, cut: Callable[[], None]) -> int:
+        """Count a connection, and return its number; it is cut unless its headers are heard in time."""
         loop = asyncio.get_running_loop()
+        self.end(address, self._numbers.get(address, 0))
+        self._begun += 1
+        self._numbers[address] = self._begun
         self._peers[address[0]] += 1
         self._deadlines[address] = loop.call_later(self.caps.headers_timeout_s, self._too_slow, address, cut)
+        return self._begun
 
     def heard(self, address: Address) -> None:
         """Note that a connection has sent a request's headers; what follows has limits of its own."""
@@ -70,11 +77,11 @@ class Connections:
             deadline.cancel()
             self._deadlines[address] = None
 
-    def end(self, address: Address) -> None:
-        """Count a connection as gone."""
-        self.heard(address)
-        if address in self._deadlines:
-            del self._deadlines[address]
+    def end(self, address: Address, number: int) -> None:
+        """Count a connection as gone, unless it was already."""
+        if self._numbers.get(address) == number:
+            self.heard(address)
+            del self._numbers[address], self._deadlines[address]
             self._peers[address[0]] -= 1
             if not self._peers[address[0]]:
                 del self._peers[address[0]]
@@ -125,10 +132,10 @@ class _Accepted(socket.socket):
     def __init__(self, accepted: socket.socket, address: Address, connections: Connections) -> None:
         super().__init__(fileno=accepted.detach())
         self._address, self._connections = address, connections
-        connections.begin(address, self._cut)
+        self._number = connections.begin(address, self._cut)
 
     def close(self) -> None:
-        self._connections.end(self._address)
+        self._connections.end(self._address, self._number)
         super().close()
 
     def _cut(self) -> None:

@@ -25,6 +25,7 @@ from reconciler.model.lease import Lease
 from reconciler.model.queue import QueueRow
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.plan import status
+from reconciler.plan.lifetime import decided
 from reconciler.plan.placement import with_moves
 from reconciler.plan.session import with_session
 from reconciler.plan.slurm import SlurmView, Standing, is_alive, look
@@ -202,10 +203,10 @@ def _asked_for_ports(seen: Seen, view: SlurmView) -> bool:
 
 
 def _starts_anew(seen: Seen, view: SlurmView) -> bool:
-    """Whether a job that a failed node ended is submitted again, as its wish says; not for ever."""
+    """Whether a job that a failed node ended is submitted again, as its wish says; not for ever, nor past its end."""
     record = view.record
     failed = record is not None and record.state in NODE_FAILURES and record.node_failures < NODE_FAILURES_AT_MOST
-    return failed and seen.wish.spec.on_node_failure == "requeue"
+    return failed and seen.wish.spec.on_node_failure == "requeue" and decided(seen.report) is None
 
 
 def _hold(decision: Decision, seen: Seen, view: SlurmView, now: datetime) -> Decision:

@@ -15,6 +15,12 @@ DECIDED = frozenset({"LifetimeOver", "Idle"})
 """Its reasons once the end is ours to carry out; the others announce one."""
 
 
+def decided(report: Report | None) -> Condition | None:
+    """Return the end that this report says is ours to carry out, if any."""
+    said = report.conditions if report is not None else ()
+    return next((c for c in said if c.type == ENDING and c.reason in DECIDED), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _End:
     """One way in which the session may end."""

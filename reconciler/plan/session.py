@@ -12,7 +12,7 @@ from reconciler.model.queue import QueueRow
 from reconciler.model.report import Condition, Phase, Report
 from reconciler.plan.activity import activity
 from reconciler.plan.estimate import with_estimate
-from reconciler.plan.lifetime import DECIDED, ENDING, ending, look_again_s
+from reconciler.plan.lifetime import DECIDED, ENDING, decided, ending, look_again_s
 from reconciler.plan.slurm import SlurmView, Standing
 from reconciler.plan.status import PROGRESSING
 from reconciler.plan.timelimit import CHANGE_AGAIN_S, CHANGING, TIME_LIMIT, is_due, time_limit
@@ -30,6 +30,8 @@ def with_session(decision: Decision, seen: Seen, view: SlurmView, limits: Limits
     if seen.wish.deleted is not None or (last is not None and last.phase is Phase.FINISHED):
         return decision
     if view.row is not None and view.standing is Standing.WAITING:
+        if (end := decided(last)) is not None:  # Slurm has put it back into its queue meanwhile
+            return _end(report, end, seen, view)
         report = with_estimate(report, last, view.row, now)
         return _time_limited(replace(decision, report=report), seen, view.row, now)
     if view.row is not None and view.standing is Standing.ACTIVE:
@@ -75,7 +77,7 @@ def _time_limited(decision: Decision, seen: Seen, row: QueueRow, now: datetime) 
 
 def _explained(report: Report, last: Report) -> Report:
     """Return the report of a job that we have ended with our reason for it: Slurm only says that it was cancelled."""
-    ours = next((c for c in last.conditions if c.type == ENDING and c.reason in DECIDED), None)
+    ours = decided(last)
     if ours is None or report.slurm is None or report.slurm.state != "CANCELLED":
         return report
     why = {"reason": ours.reason, "message": ours.message}

@@ -155,10 +155,23 @@ async def test_a_flood_is_one_line_of_log_and_the_door_keeps_serving() -> None:
 
 def test_a_door_counts_no_connection_that_has_ended() -> None:
     connections = Connections(Caps(total=1, per_peer=1, headers_timeout_s=1))
-    connections.end(("192.0.2.1", 5))
+    connections.end(("192.0.2.1", 5), 0)
     connections.heard(("192.0.2.1", 5))
 
     assert connections.open == 0
+    assert connections.has_room_for("192.0.2.1")
+
+
+@pytest.mark.looptime
+async def test_a_client_that_comes_back_from_its_port_before_the_last_close_is_counted_once() -> None:
+    """Each such pair left one connection of the peer counted for ever, until it was let in no more."""
+    connections = Connections(Caps(total=9, per_peer=1, headers_timeout_s=1))
+    first = connections.begin(("192.0.2.1", 5), lambda: None)
+    second = connections.begin(("192.0.2.1", 5), lambda: None)
+    connections.end(("192.0.2.1", 5), first)
+
+    assert connections.open == 1
+    connections.end(("192.0.2.1", 5), second)
     assert connections.has_room_for("192.0.2.1")
 
 

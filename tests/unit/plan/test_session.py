@@ -211,3 +211,22 @@ def test_the_sites_time_ends_an_idle_session_that_asks_for_a_longer_one() -> Non
 
 def test_nothing_is_counted_where_nobody_asks_for_an_idle_stop() -> None:
     assert decide(served(wish(), packets=100), 0).report.activity is None
+
+
+def test_a_session_whose_end_was_decided_is_not_begun_anew_when_its_node_fails() -> None:
+    """The failed node came before the cancel's effect, and the session had a second life."""
+    seen = served(a_wish(lifetime_minutes=60))
+    over = decide(seen, 61)
+    failed = running(stage=Stage.ENDED, state="NODE_FAIL")
+    then = decide(replace(seen, report=over.report, links=(), listing=listing(failed)), 62)
+    assert reason(over, "Ending") == "LifetimeOver"
+    assert (then.report.phase, then.actions) == (Phase.FINISHED, ())
+
+
+def test_a_session_whose_end_was_decided_is_cancelled_also_when_slurm_has_put_it_back() -> None:
+    seen = served(a_wish(lifetime_minutes=60))
+    over = decide(seen, 61)
+    waiting = running(stage=Stage.WAITING, state="PENDING", submitted=at(62 * MINUTE), started=None, ends=None)
+    then = decide(replace(seen, report=over.report, links=(), listing=listing(waiting)), 63)
+    assert reason(then, "Ending") == "LifetimeOver"
+    assert then.actions == (Cancel(waiting),)
