@@ -52,6 +52,8 @@ def _boot_connected(folder: Path, switch: int, node: Node) -> int:
     network.plug_in(switch, node, first)
     if node.is_gateway:
         run_in(first, services.GATEWAY_RULES)
+    if "slurmd" in node.services:
+        run_in(first, services.RESERVED_PORTS)
     return first
 
 

@@ -86,6 +86,9 @@ The second one changes nothing; it keeps connection tracking on after `flush`. I
 the kernel forgets its connections along with the last NAT rule, which no real gateway does.
 """
 
+RESERVED_PORTS = "echo 50000-60000 >/proc/sys/net/ipv4/ip_local_reserved_ports"
+"""What docs/operations.md asks of compute nodes: or a connection that somebody opens there has taken a job's port."""
+
 FLUSH = "for table in nat filter; do iptables -w -t $table -F; iptables -w -t $table -X; done"
 """What an unlucky administrator or a firewall's reload does.
 
