@@ -35,7 +35,7 @@ class Token(NamedTuple):
     @classmethod
     def of(cls, token: str) -> "Token":
         """Return what the file keeps of a token."""
-        return cls(hashlib.sha256(token.encode()).digest())
+        return cls(hashlib.sha256(token.encode(errors="surrogateescape")).digest())
 
     def __str__(self) -> str:
         """Return it as it stands in a file."""

@@ -1,5 +1,7 @@
 """Who may do what: each route has its least role, and no credential reaches further than its own."""
 
+import asyncio
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -96,3 +98,15 @@ async def test_a_wrong_address_is_told_to_whoever_has_a_credential_and_to_nobody
 ) -> None:
     assert (await portal.get("/v1/nothing")).status == 404
     assert (await stranger.get("/v1/nothing")).status == 401
+
+
+async def test_a_token_of_raw_bytes_is_wrong_and_no_error(stranger: Client) -> None:
+    """Aiohttp gives such bytes as surrogates, which UTF-8 cannot encode: the answer was 500."""
+    server = stranger.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
