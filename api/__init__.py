@@ -9,7 +9,7 @@
 ``operations``, ``shapes``, ``openapi``  what each route takes and gives, and the description made of it
 ``listing``     jobs, page after page          ``catalogue`` templates, command nodes, ports
 ``scripts``     a batch script before it runs  ``watch``     every change as an event, from the ``mirror``
-``exits``       what a job tells of its end    ``proof``    the job behind a signed call
+``exits``       what a job tells of its end    ``proof``    the job behind a signed call; ``recording`` writes it once
 ``schemas``     what comes in and goes out     ``findings`` what is wrong with what came in, field by field
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
 ``middleware``  around every request: one line of log, problems, credentials

@@ -11,13 +11,11 @@ from api.bodies import parse, read_raw
 from api.desk import DESK, Desk
 from api.findings import require
 from api.problems import Problem
-from api.proof import signer, wanted
+from api.proof import signer
+from api.recording import record
 from reconciler.batchscript.token import MASKED, job_token
-from reconciler.errors import Conflict
 from reconciler.model.base import JobId, Value
 from reconciler.model.wish import ExitReport
-from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put, Revision, Unchanged
 
 LINES, LINE_CHARACTERS = 20, 200
 """So much of a log is kept: the last lines, the beginning of each."""
@@ -44,32 +42,16 @@ async def tell_exit(request: web.Request) -> web.Response:
     job = signer(request, raw)
     parse(raw)
     asked = require(ExitRequest, raw)
-    await _record(desk, job, asked)
+    told = _told(desk, job, asked)
+    await record(
+        desk,
+        job,
+        desk.keys.exit(job),
+        told,
+        repeats=lambda known: known.model_copy(update={"told": told.told}) == told,
+        require_successor=lambda known: _require_later_run(desk, known, told),
+    )
     return web.Response(status=204)
-
-
-async def _record(desk: Desk, job: JobId, asked: ExitRequest) -> None:
-    """Write the report once; it holds only while the wish is as it was read, so none outlives its job."""
-    told, key = _told(desk, job, asked), desk.keys.exit(job)
-    for _ in range(wishes.ATTEMPTS):
-        wish = await wanted(desk, job)
-        entry = await desk.store.get(key)
-        if entry is not None and _says_the_same(entry, told):
-            return
-        if entry is not None:
-            await _require_later_run(desk, decode(ExitReport, entry), told)
-        guards = [Unchanged(wish.key, wish.mod_revision), Unchanged(key, entry.mod_revision if entry else Revision(0))]
-        try:
-            await desk.store.commit(guards, [Put(key, encode(told))])
-        except Conflict:
-            continue
-        return
-    raise wishes.busy()
-
-
-def _says_the_same(entry: Entry, told: ExitReport) -> bool:
-    known = decode(ExitReport, entry)
-    return known.model_copy(update={"told": told.told}) == told
 
 
 async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) -> None:

@@ -10,15 +10,13 @@ from api.bodies import parse, read_raw
 from api.desk import DESK, Desk
 from api.findings import require
 from api.problems import Finding, Problem
-from api.proof import signer, wanted
+from api.proof import signer
+from api.recording import record
 from api.schemas import PortsRequest
 from api.waiting import wait_for
-from reconciler.errors import Conflict
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
 from reconciler.model.wish import ForwardRequest
-from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Put, Revision, Unchanged
 
 ANSWER_WITHIN_S = 20.0
 """A job is told "not yet" after this long, and asks again; its client waits longer for one answer."""
@@ -36,32 +34,21 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     parse(raw)
     asked = require(PortsRequest, raw)
     _require_allowed(desk, asked)
+    request_now = _forward(desk, job, asked)
     try:
-        forward = await _record(desk, job, asked)
+        forward = await record(
+            desk,
+            job,
+            desk.keys.forward(job),
+            request_now,
+            repeats=lambda known: known.digest == request_now.digest,
+            require_successor=lambda known: _require_successor(desk, known, request_now),
+        )
         async with asyncio.timeout(ANSWER_WITHIN_S):
             report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
     except (TimeoutError, _NotYet):
         return web.json_response({"detail": "The ports are not open yet."}, status=202, headers={"Retry-After": "1"})
     return web.json_response(schemas.ports(report.services))
-
-
-async def _record(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
-    """Write the request once; it holds only while the wish is as it was read, so none outlives its job."""
-    forward, key = _forward(desk, job, asked), desk.keys.forward(job)
-    for _ in range(wishes.ATTEMPTS):
-        wish = await wanted(desk, job)
-        entry = await desk.store.get(key)
-        if entry is not None and (known := decode(ForwardRequest, entry)).digest == forward.digest:
-            return known
-        if entry is not None:
-            await _require_successor(desk, decode(ForwardRequest, entry), forward)
-        guards = [Unchanged(wish.key, wish.mod_revision), Unchanged(key, entry.mod_revision if entry else Revision(0))]
-        try:
-            await desk.store.commit(guards, [Put(key, encode(forward))])
-        except Conflict:
-            continue
-        return forward
-    raise wishes.busy()
 
 
 def _require_allowed(desk: Desk, asked: PortsRequest) -> None:
