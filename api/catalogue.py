@@ -1,13 +1,13 @@
 """What a portal may choose from and build on: templates, command nodes, ports."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from aiohttp import web
 
 from api.answers import answer
 from api.desk import DESK
 from api.filters import NoQuery
+from api.lease_counts import LeaseCount, by_gateway
 from api.problems import Problem
 from api.queries import read_query
 from api.schemas import plain
@@ -96,11 +96,10 @@ async def ports(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     listing = await desk.store.list(desk.keys.leases)
     leases = [decode(Lease, entry) for entry in listing.entries]
-    leased = Counter(lease.gateway for lease in leases if not lease.released)
-    resting = Counter(lease.gateway for lease in leases if lease.released)
-    names = dict.fromkeys([*(node.name for node in desk.config.gateway_nodes), *sorted(leased + resting)])
+    of = by_gateway(leases)
+    names = dict.fromkeys([*(node.name for node in desk.config.gateway_nodes), *sorted(of)])
     size = desk.config.keyholed_port_range.size
-    return answer(plain(Ports(gateways=tuple(_use(name, size, leased, resting) for name in names))))
+    return answer(plain(Ports(gateways=tuple(_use(name, size, of.get(name, ())) for name in names))))
 
 
 def _template(library: Library, name: str) -> TemplateShown:
@@ -111,6 +110,5 @@ def _template(library: Library, name: str) -> TemplateShown:
     return TemplateShown(name=name, usable=True, summary=found.summary, ports=found.ports, variables=found.variables)
 
 
-def _use(gateway: str, size: int, leased: Mapping[str, int], resting: Mapping[str, int]) -> PortUse:
-    used = leased.get(gateway, 0), resting.get(gateway, 0)
-    return PortUse(gateway=gateway, ports=size, leased=used[0], resting=used[1], free=max(0, size - sum(used)))
+def _use(gateway: str, size: int, leases: Collection[Lease]) -> PortUse:
+    return PortUse(gateway=gateway, ports=size, **LeaseCount.of(leases, size).model_dump())

@@ -1,7 +1,7 @@
 """The gateways, as operators see them, and what they wish of each: cordon, drain, gone, or serve again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 import structlog
@@ -14,6 +14,7 @@ from api.bodies import read_body
 from api.desk import DESK, Desk
 from api.filters import NoQuery
 from api.findings import require
+from api.lease_counts import LeaseCount, by_gateway
 from api.middleware import caller
 from api.problems import Problem
 from api.queries import read_query
@@ -80,9 +81,7 @@ async def _all(desk: Desk) -> dict[str, JsonObject]:
     keys, nodes = desk.keys, {node.name: node for node in desk.config.gateway_nodes}
     wishes = await _below(desk, keys.gateway_wishes, GatewayWish)
     reports = await _below(desk, keys.gateways, GatewayReport)
-    leases: dict[str, list[Lease]] = {}
-    for lease in (await _below(desk, keys.leases, Lease)).values():
-        leases.setdefault(lease.gateway, []).append(lease)
+    leases = by_gateway((await _below(desk, keys.leases, Lease)).values())
     names = sorted({*nodes, *wishes, *reports, *leases})
     return {
         name: {
@@ -91,7 +90,7 @@ async def _all(desk: Desk) -> dict[str, JsonObject]:
             **_of_node(nodes.get(name)),
             **({"wish": _without(plain(wishes[name]), "schema-version", "name")} if name in wishes else {}),
             **({"status": _without(plain(reports[name]), "schema-version", "name")} if name in reports else {}),
-            "leases": _counted(leases.get(name, ()), desk.config.keyholed_port_range.size),
+            "leases": plain(LeaseCount.of(leases.get(name, ()), desk.config.keyholed_port_range.size)),
         }
         for name in names
     }
@@ -113,11 +112,6 @@ def _readable(entry: Entry, kind: type[V]) -> V | None:
 
 def _of_node(node: GatewayNode | None) -> JsonObject:
     return {"external-ip": str(node.external_ip), "weight": node.weight} if node is not None else {}
-
-
-def _counted(leases: Sequence[Lease], size: int) -> JsonObject:
-    released = sum(1 for lease in leases if lease.released)
-    return {"leased": len(leases) - released, "resting": released, "free": max(size - len(leases), 0)}
 
 
 def _without(members: JsonObject, *names: str) -> JsonObject:

@@ -4,6 +4,7 @@ from typing import Literal, TypeVar
 
 from pydantic import ConfigDict, Field, create_model
 
+from api.lease_counts import LeaseCount
 from reconciler.model.base import Moment, Value
 from reconciler.model.event import Event
 from reconciler.model.gateway import GatewayReport, GatewayWish
@@ -50,14 +51,6 @@ class Jobs(Value):
 
 GatewayWished = _less(GatewayWish, "GatewayWished", "What an operator wishes.", "schema_version", "name", base=Value)
 GatewayStatus = _less(GatewayReport, "GatewayStatus", "What is reported.", "schema_version", "name", base=Value)
-
-
-class LeaseCount(Value):
-    """Ports of one gateway."""
-
-    leased: int
-    resting: int
-    free: int
 
 
 class Gateway(Value):
