@@ -40,9 +40,9 @@ def ending(seen: Seen, report: Report, terms: Terms, now: datetime) -> Condition
 
     What was once decided stays decided; while the job is paused nothing is.
     """
+    if (over := decided(seen.report)) is not None:
+        return over
     last = _last(seen)
-    if last is not None and last.reason in DECIDED:
-        return last
     ends = sorted(_ends(seen, report, terms, now), key=lambda end: (not end.reached, end.at))
     near = [end for end in ends if end.announced <= now]
     if not near:
