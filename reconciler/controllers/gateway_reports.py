@@ -8,17 +8,15 @@ import structlog
 
 from reconciler.actuators.protocols import Forwarder, NodeHealth
 from reconciler.controllers.duties import Duties
+from reconciler.controllers.last_report import LastReports
 from reconciler.controllers.line import first_held_up
 from reconciler.controllers.queues import Queues
-from reconciler.controllers.shelves import Stored
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
-from reconciler.errors import Unreadable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.gateway import LEAVING, Duty, GatewayReport
-from reconciler.store.codec import encode
-from reconciler.store.kv import Delete, KeyValueStore, Put, Revision
+from reconciler.store.kv import Delete, KeyValueStore, Revision
 
 log = structlog.get_logger()
 
@@ -49,7 +47,7 @@ class GatewayReports:
         if gateway is None:
             await self._write_unknown(name, duty_of.get(name))
             return None
-        if gateway.health.asked or self._last(name) is None:  # a start knows nothing: what was last seen stands
+        if gateway.health.asked or self._reports.last(name) is None:  # a start knows nothing: what was last seen stands
             await self._write(self._report(gateway, duty_of[name]))
         return self._fails_in_s(gateway.health)
 
@@ -102,36 +100,28 @@ class GatewayReports:
         return sum(1 for lease in self.world.leases.on_gateway(name) if not lease.released)
 
     async def _write(self, report: GatewayReport) -> None:
-        stored = self._last(report.name)
-        if stored is not None:
-            report = _since_the_last(stored.value, report)
-        if stored is None or stored.value != report:
-            key = self.world.keys.gateway(GatewayName(report.name))
-            await self.reached(await self.store.commit((), (Put(key, encode(report)),)))
+        last = self._reports.last(report.name)
+        await self._reports.follow(report.name, last, report if last is None else _since_the_last(last, report))
 
     async def _write_unknown(self, name: GatewayName, duty: Duty | None) -> None:
         """Report a gateway that only leases name; forget one that nothing names any more."""
-        key, stored = self.world.keys.gateway(name), self._last(name)
+        key, last = self.world.keys.gateway(name), self._reports.last(name)
         if duty is None:
-            if stored is not None:
+            if last is not None:
                 await self.reached(await self.store.commit((), (Delete(key),)))
             return
         leases = len(self.world.leases.on_gateway(name))
         reason = f"Leases name it ({leases} of them), and the configuration does not."
-        if stored is None or stored.value.duty is not Duty.UNKNOWN:
+        if last is None or last.duty is not Duty.UNKNOWN:
             log.error("gateway_unknown", gateway=name, leases=leases)
         report = GatewayReport(
             name=name, healthy=False, reason=reason, since=self.now(), duty=duty, leases=self._open_leases(name)
         )
         await self._write(report)
 
-    def _last(self, name: str) -> Stored[GatewayReport] | None:
-        """Return the last report; one that cannot be read is said and written anew, for it is only a look's result."""
-        try:
-            return self.world.gateways.get(name)
-        except Unreadable as error:
-            log.warning("node_report_rewritten", message=str(error))
-            return None
+    @property
+    def _reports(self) -> LastReports[GatewayReport]:
+        return LastReports(self.world.gateways, self.store, self.reached)
 
 
 def _since_the_last(last: GatewayReport, report: GatewayReport) -> GatewayReport:
