@@ -19,12 +19,11 @@ from reconciler.store.kv import Put, Revision, Unchanged
 from reconciler.store.proto import bwvisu_etcd_pb2 as pb
 from reconciler.store.settings import EtcdSettings
 from reconciler.store.wire import prefix_range, transaction
+from tests.bench.load import Work, took_s
 from tests.contract.etcd_server import EtcdServer, binaries
 
 ROUNDS, CALLS, IN_FLIGHT, KEYS = 5, 2000, 64, 10_000
 VALUE = b"x" * 1024
-
-Work = Callable[[], Awaitable[object]]
 
 
 class Bare:
@@ -51,16 +50,7 @@ class Bare:
 
 async def many(work: Work) -> float:
     """Return the seconds that the calls take, so many of them at a time."""
-
-    async def some() -> None:
-        for _ in range(CALLS // IN_FLIGHT):
-            await work()
-
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for n in range(IN_FLIGHT):
-            tasks.create_task(some(), name=f"caller {n}")
-    return time.perf_counter() - started
+    return await took_s(work, CALLS // IN_FLIGHT, IN_FLIGHT)
 
 
 async def one(work: Work) -> float:

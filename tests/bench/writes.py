@@ -9,13 +9,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 
 from reconciler.store.kv import Put
 from tests.bench.api_process import ASKED, Bench, running
+from tests.bench.load import Work, took_s
 
 RATE_PER_S, PACED = 20, 400
 ROUNDS, CALLS, IN_FLIGHT = 5, 600, 64
@@ -43,18 +43,10 @@ async def paced(session: aiohttp.ClientSession) -> list[float]:
     return sorted(task.result() for task in running_)
 
 
-async def rate(work: Callable[[], Awaitable[object]]) -> float:
+async def rate(work: Work) -> float:
     """Return calls per second, so many of them at a time."""
-
-    async def some() -> None:
-        for _ in range(CALLS // IN_FLIGHT):
-            await work()
-
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for n in range(IN_FLIGHT):
-            tasks.create_task(some(), name=f"caller {n}")
-    return CALLS // IN_FLIGHT * IN_FLIGHT / (time.perf_counter() - began)
+    each = CALLS // IN_FLIGHT
+    return each * IN_FLIGHT / await took_s(work, each, IN_FLIGHT)
 
 
 async def measure(bench: Bench) -> bool:

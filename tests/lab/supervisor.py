@@ -1,11 +1,9 @@
 """Starts daemons again when they end by themselves, as systemd does (``Restart=always``)."""
 
 import logging
-import threading
-from types import TracebackType
-from typing import Self
 
 from deploy.site.daemons import MODULES, Daemons
+from tests.lab.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -13,25 +11,16 @@ PAUSE_S = 0.5
 """Before the next start."""
 
 
-class Supervisor:
+class Supervisor(Background):
     """Keeps those of the named daemons running that were started, from ``with`` to its end."""
 
     def __init__(self, daemons: Daemons, *names: str) -> None:
+        super().__init__("supervisor")
         self.restarts = 0
         self._daemons = daemons
         self._names = names
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="supervisor")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def _go_on(self) -> None:
         while not self._over.wait(PAUSE_S):
             for name in self._names:
                 daemon = self._daemons.running.get(name)  # none: a test has stopped it

@@ -3,10 +3,8 @@
 import json
 import random
 import subprocess
-import threading
-from types import TracebackType
-from typing import Self
 
+from tests.lab.background import Background
 from tests.lab.portal import Portal
 
 AT_ONCE = 6
@@ -14,10 +12,11 @@ AT_ONCE = 6
 PAUSE_S = 0.4
 
 
-class Traffic:
+class Traffic(Background):
     """From ``with`` to its end: sessions are wished and unwished; each wish is repeated until it is heard."""
 
     def __init__(self, portal: Portal, seed: int) -> None:
+        super().__init__("traffic")
         self.wished: list[str] = []
         """Jobs that somebody wants now."""
         self.begun = 0
@@ -25,18 +24,8 @@ class Traffic:
         """Requests that got no answer, or one that says: later."""
         self._portal = portal
         self._chance = random.Random(seed)  # noqa: S311 - a test that can be repeated, no secret
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._come_and_go, name="traffic")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _come_and_go(self) -> None:
+    def _go_on(self) -> None:
         while not self._over.wait(self._chance.uniform(0, 2 * PAUSE_S)):
             if len(self.wished) < self._chance.randint(1, AT_ONCE):
                 self.begun += 1

@@ -1,5 +1,6 @@
 """Ports that move: whatever gateways do meanwhile, a job keeps one that works, and in the end has exactly one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -94,22 +95,28 @@ def running(region: Region, steps: int = 6) -> None:
         region.step()
 
 
+def changing(region: Region, times: list[tuple[GatewayName, Duty, int, int]]) -> Iterator[None]:
+    """Let it be available, then give gateways their duties, one after the other; stop after each of its steps."""
+    running(region)
+    for name, duty, steps, cut_after in times:
+        region.duty_of[name] = duty
+        for _ in range(steps):
+            region.step(cut_after)
+            yield
+
+
 @pytest.mark.invariant("I3")
 @given(ports=st.integers(1, 3), times=TIMES)
 def test_whatever_becomes_of_gateways_what_users_are_told_is_never_given_back(
     ports: int, times: list[tuple[GatewayName, Duty, int, int]]
 ) -> None:
     region = Region(ports)
-    running(region)
-    for name, duty, steps, cut_after in times:
-        region.duty_of[name] = duty
-        for _ in range(steps):
-            region.step(cut_after)
-            assert region.report is not None
-            told_of = {(service.gateway, service.external_port) for service in region.report.services}
-            assert told_of <= region.leases.keys()
-            assert len(told_of) == ports
-            assert {x.index for x in region.leases.values()} == set(range(ports))
+    for _ in changing(region, times):
+        assert region.report is not None
+        told_of = {(service.gateway, service.external_port) for service in region.report.services}
+        assert told_of <= region.leases.keys()
+        assert len(told_of) == ports
+        assert {x.index for x in region.leases.values()} == set(range(ports))
 
 
 @pytest.mark.invariant("I3")
@@ -118,11 +125,8 @@ def test_every_move_ends_on_one_gateway_that_keeps_it_and_then_nothing_moves_any
     ports: int, times: list[tuple[GatewayName, Duty, int, int]]
 ) -> None:
     region = Region(ports)
-    running(region)
-    for name, duty, steps, cut_after in times:
-        region.duty_of[name] = duty
-        for _ in range(steps):
-            region.step(cut_after)
+    for _ in changing(region, times):
+        pass
     region.duty_of[THREE] = Duty.SERVE  # somewhere there is room in the end
     running(region, 12)
     assert sorted(x.index for x in region.leases.values()) == list(range(ports))
