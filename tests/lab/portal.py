@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from deploy.site import Site
-from deploy.site.daemons import HOST, Daemons
+from deploy.site.daemons import HOST, OPERATOR, Daemons
 from reconciler.model.report import Phase, Report
 from tests.lab.actions import PATIENCE_S
 
@@ -125,6 +125,16 @@ class Portal:
         path.touch(0o600)
         path.write_text(f'user = "{name}:{password}"\n' if name else "")
         return path
+
+    def turn(self, jobs: Sequence[str], *, paused: bool) -> None:
+        """Pause jobs or let them go on, as the operator, and wait until the controller knows."""
+        name, _, password = (self.site.config_file.parent / OPERATOR).read_text().strip().partition(":")
+        login, body = self.login(name, password, "curlrc-operator"), json.dumps({"paused": paused})
+        answers = [self.ask("PATCH", f"/v1/jobs/{job}", body, login=login) for job in jobs]
+        assert [answer.status for answer in answers] == [200] * len(jobs)
+        for job, answer in zip(jobs, answers, strict=True):
+            told = answer.members["generation"]
+            self.wait_report(job, lambda report, told=told: report.observed_generation == told, f"{job} is known")  # type: ignore[misc]  # bound now
 
     @property
     def password(self) -> str:

@@ -44,11 +44,15 @@ def test_a_session_whose_wish_is_deleted_by_hand_is_collected_and_another_instan
 
 @pytest.mark.invariant("I12")
 def test_sessions_whose_leases_are_deleted_by_accident_stay_reachable_and_get_their_ports_back(portal: Portal) -> None:
+    """They are paused meanwhile: else they may all have leased again before any gateway was looked at, and no alarm."""
     jobs = [portal.submit("alone.sh", {"page_title": f"Session-{number}"}) for number in range(2 * SESSIONS)]
     links = [portal.wait_links(job)[0] for job in jobs]
+    portal.turn(jobs, paused=True)
     portal.daemons.etcdctl("del", "--prefix", "/bwvisu/leases/")
     assert all(page(portal.daemons, link) for link in links)
     wait_until(lambda: "mass_vanishing_doubted" in portal.daemons.log_file("controller").read_text(), "an alarm")
+    assert all(page(portal.daemons, link) for link in links)
+    portal.turn(jobs, paused=False)
     wait_until(lambda: len(keys(portal.daemons, "/bwvisu/leases/")) == len(jobs), "all have leases again")
     for job, link in zip(jobs, links, strict=True):
         assert portal.wait_links(job) == [link]
