@@ -5,7 +5,8 @@ Events carry etcd's revision as their id, so any process of the API can go on wh
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -80,16 +81,13 @@ class _Stream:
         if news is None:
             await self._everything(is_reset=not is_new)
         else:
-            await self._write(self._frames(news), self.mirror.revision)
+            await self._changes(news)
         ends = _seconds() + LASTS_S
         while not self.watcher.over and _seconds() < ends:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
                     await self.watcher.wait()
-            except TimeoutError:
-                await self._send(b": here\nid: %d\n\n" % self.mirror.revision)
-                continue
-            await self._write(self._frames(self.watcher.take()), self.mirror.revision)
+            await self._changes()
 
     async def _everything(self, *, is_reset: bool) -> None:
         """Say all jobs as they are; what changes meanwhile is said again after them."""
@@ -105,7 +103,7 @@ class _Stream:
             if now is not None and self.watcher.wanted.wants(now.facts):
                 yield now.frame
 
-    def _frames(self, jobs: Sequence[JobId]) -> list[bytes]:
+    def _frames(self, jobs: Iterable[JobId]) -> list[bytes]:
         """Return what is true of these jobs now; one that is not to be seen any more is gone for this watcher."""
         return [frame for job in jobs if (frame := self._frame(job)) is not None]
 
@@ -117,11 +115,17 @@ class _Stream:
             return now.frame
         return frames.gone(job) if wanted.may_have_wanted(now.facts) else None
 
-    async def _write(self, told: Sequence[bytes], revision: Revision) -> None:
-        """Send events that together are true at a revision; only the last one carries it, so none can be missed."""
+    async def _changes(self, missed: Sequence[JobId] = ()) -> None:
+        """Say what the client missed and what came since, or that we are here.
+
+        The id is that of the very moment at which the changes were taken: one that came between would be passed by.
+        """
+        told = self._frames(dict.fromkeys((*missed, *self.watcher.take())))
+        revision = self.mirror.revision
         if not told:
+            await self._send(b": here\nid: %d\n\n" % revision)
             return
-        marked = [*told[:-1], frames.with_id(told[-1], revision)]
+        marked = [*told[:-1], frames.with_id(told[-1], revision)]  # only the last one carries it, so none can be missed
         for first in range(0, len(marked), JOBS_PER_WRITE):
             await self._send(b"".join(marked[first : first + JOBS_PER_WRITE]))
 
