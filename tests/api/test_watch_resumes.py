@@ -1,16 +1,18 @@
 """The id that a watcher comes back with stands for everything up to it: no change before it is left untold."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import app
+from api import app, mirror
 from api.mirror import MIRROR, Watcher
+from reconciler.model.base import JobId
 from reconciler.model.report import Phase
+from reconciler.store.kv import Delete, Put, Revision
 from tests.api.streams import PATIENCE_S, watching
 from tests.api.test_watch import report, submit
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, Client, World
@@ -71,3 +73,28 @@ async def test_who_comes_back_is_given_no_id_beyond_what_was_told(world: World, 
 
     assert int(stream.last_id) == world.store.revision
     assert told == ["first001", "second01"]
+
+
+async def test_the_memory_of_jobs_that_went_is_bounded_however_old_the_ids_of_those_who_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each older id had all jobs of its time remembered once more, beyond any limit."""
+    monkeypatch.setattr(mirror, "GONE_LIMIT", 4)
+    jobs = [[f"went00{n}{m}" for m in range(3)] for n in range(4)]
+    moments = [await lived_and_went(world, some) for some in jobs]
+    async with TestClient(TestServer(app.portal(world.desk, HASHES))) as door:
+        known = door.app[MIRROR]
+        await known.ready()
+        for _ in range(2):
+            for some, moment in reversed(list(zip(jobs, moments, strict=True))):
+                assert set(await known.changed_since(moment)) >= set(some)
+
+        assert 0 < known.remembered <= 4
+
+
+async def lived_and_went(world: World, jobs: Iterable[str]) -> Revision:
+    """Make some jobs and remove them; return when they were there."""
+    keys = [world.keys.wish(JobId(job)) for job in jobs]
+    there = await world.store.commit([], [Put(key, b"{}") for key in keys])
+    await world.store.commit([], [Delete(key) for key in keys])
+    return there
