@@ -8,7 +8,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
-from api.credentials import Credentials
+from api.credentials import Credential, Credentials
 from api.passwords import Hashed
 from api.problems import Problem
 from api.roles import Caller
@@ -22,18 +22,22 @@ CHECK_TIMEOUT_S = 10.0
 
 
 class Doorkeeper:
-    """Checks credentials; a right password is known again without hashing, by an HMAC under a key of this process."""
+    """Checks credentials; a right password is known again without hashing, by an HMAC under a key of this process.
+
+    Hashes are computed in threads, a few at a time: on the event loop each would keep everybody waiting.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self._key = secrets.token_bytes(32)
         self._turns = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._proven: dict[bytes, Hashed] = {}
+        """Which hash a name and password were right for: one that was replaced or taken away counts no more."""
         self.follow(credentials)
 
     def follow(self, credentials: Credentials) -> None:
-        """Take these credentials from now on; what was proven under the former ones is forgotten."""
+        """Take these credentials from now on; what was proven goes on to count for lines that did not change."""
         self._credentials = credentials
-        self._nobody = Hashed.of(secrets.token_hex(16), credentials.dearest)
-        self._proven: dict[bytes, str] = {}
+        self._nobody = Hashed.of_nobody(credentials.dearest)
 
     async def caller_of(self, authorization: str, certificate: str | None = None) -> Caller:
         """Return who asks, from the header's value; without one the certificate's common name tells.
@@ -58,28 +62,35 @@ class Doorkeeper:
     async def _with_password(self, encoded: str) -> Caller:
         name, password = _credentials(encoded)
         seal = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
-        credentials, proven = self._credentials, self._proven
-        if seal not in proven:
-            await self._prove(credentials, name, password)
-            _remember(proven, seal, name)
-        return credentials.by_name[name].caller
+        if self._known(name, seal) is None:
+            await self._prove(name, password, seal)
+        known = self._known(name, seal)
+        if known is None:
+            raise _refused()
+        return known.caller
 
-    async def _prove(self, credentials: Credentials, name: str, password: str) -> None:
+    def _known(self, name: str, seal: bytes) -> Credential | None:
+        """Return the credential whose password was proven with this seal, as the file has it now."""
+        known = self._credentials.by_name.get(name)
+        return known if known is not None and self._proven.get(seal) == known.proof else None
+
+    async def _prove(self, name: str, password: str, seal: bytes) -> None:
         """Compare with the hash, or with nobody's: an unknown name takes as long as a wrong password."""
-        hashed = credentials.password_of(name)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self._turns:
+                if self._known(name, seal) is not None:
+                    return  # proven while this request waited: of many that come at once, one is hashed
+                hashed = self._credentials.password_of(name)
                 right = await asyncio.to_thread((hashed or self._nobody).proves, password)
+                if right and hashed is not None:
+                    self._remember(seal, hashed)
         except TimeoutError as error:
             raise Problem("too-busy", "Try again in a moment.") from error
-        if not right or hashed is None:
-            raise _refused()
 
-
-def _remember(proven: dict[bytes, str], seal: bytes, name: str) -> None:
-    if len(proven) >= PROVEN_LIMIT:
-        del proven[next(iter(proven))]
-    proven[seal] = name
+    def _remember(self, seal: bytes, hashed: Hashed) -> None:
+        if len(self._proven) >= PROVEN_LIMIT:
+            del self._proven[next(iter(self._proven))]
+        self._proven[seal] = hashed
 
 
 def _credentials(encoded: str) -> tuple[str, str]:

@@ -1,12 +1,19 @@
 """Who may speak at the portal's door."""
 
+import asyncio
 import base64
+import hashlib
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from api import credentials, passwords
-from api.auth import Doorkeeper
+from api.auth import CHECKS_AT_ONCE, Doorkeeper
 from api.client import Portal
+from api.credentials import Credentials
 from api.problems import Problem
 from api.roles import Role
 from reconciler.errors import ConfigError
@@ -77,6 +84,67 @@ async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed:
 
     assert callers == [("portal", Role.PORTAL)] * 5
     assert hashed == ["right", "wrong", "wrong", "wrong"]
+
+
+async def test_of_many_who_give_the_same_password_at_once_few_are_hashed(hashed: list[str]) -> None:
+    """Each was hashed: after a restart a portal with hundreds of requests under way was told that we are too busy."""
+    doorkeeper = Doorkeeper(HASHES)
+    async with asyncio.TaskGroup() as tasks:
+        for n in range(200):
+            tasks.create_task(doorkeeper.caller_of(AUTHORIZATION), name=f"request {n}")
+
+    assert len(hashed) <= CHECKS_AT_ONCE
+
+
+async def test_no_password_is_hashed_on_the_event_loop_also_when_the_file_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each reading made a new hash, in which nobody was served."""
+    threads: set[int] = set()
+    scrypt = hashlib.scrypt
+
+    def noted(*arguments: Any, **options: Any) -> bytes:
+        threads.add(threading.get_ident())
+        return scrypt(*arguments, **options)
+
+    monkeypatch.setattr(hashlib, "scrypt", noted)
+    doorkeeper = Doorkeeper(HASHES)
+    for given in (AUTHORIZATION, basic("portal:wrong"), basic("nobody:right")):
+        doorkeeper.follow(HASHES)
+        with suppress(Problem):
+            await doorkeeper.caller_of(given)
+
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_a_password_that_was_proven_stays_so_when_other_lines_change(hashed: list[str]) -> None:
+    doorkeeper = Doorkeeper(HASHES)
+    await doorkeeper.caller_of(AUTHORIZATION)
+    mine = HASHES.by_name["portal"]
+    doorkeeper.follow(Credentials({"portal": replace(mine, role=Role.VIEWER)}))
+    lowered = await doorkeeper.caller_of(AUTHORIZATION)
+    doorkeeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
+    with pytest.raises(Problem):
+        await doorkeeper.caller_of(AUTHORIZATION)
+
+    assert lowered == ("portal", Role.VIEWER)
+    assert hashed == ["right", "right"], "once for the line that stayed, once for the one with a new password"
+
+
+async def test_a_password_that_was_changed_while_it_was_being_checked_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doorkeeper = Doorkeeper(HASHES)
+    proves = passwords.Hashed.proves
+
+    def replaced_meanwhile(self: passwords.Hashed, password: str) -> bool:
+        doorkeeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
+        return proves(self, password)
+
+    monkeypatch.setattr(passwords.Hashed, "proves", replaced_meanwhile)
+    with pytest.raises(Problem):
+        await doorkeeper.caller_of(AUTHORIZATION)
 
 
 async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
