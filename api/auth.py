@@ -7,10 +7,12 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from api.credentials import Credential, Credentials
 from api.passwords import Hashed
 from api.problems import Problem
+from api.rates import Rates
 from api.roles import Caller
 
 CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": 'Basic realm="bwVisu", charset="UTF-8", Bearer realm="bwVisu"'}
@@ -21,13 +23,32 @@ CHECK_TIMEOUT_S = 10.0
 """Waiting for a turn included: guessing passwords must not fill the memory."""
 
 
+class _Claim(NamedTuple):
+    name: str
+    password: str
+    seal: bytes
+
+
+class Shown(NamedTuple):
+    """What somebody shows at the door."""
+
+    authorization: str
+    """The header's value; empty where there is none."""
+    peer: str = ""
+    """Where the connection comes from."""
+    certificate: str | None = None
+    """The common name of the client certificate that our authority signed."""
+
+
 class Doorkeeper:
     """Checks credentials; a right password is known again without hashing, by an HMAC under a key of this process.
 
-    Hashes are computed in threads, a few at a time: on the event loop each would keep everybody waiting.
+    Hashes are computed in threads, a few at a time: on the event loop each would keep everybody waiting. For an address
+    from which too many were wrong none is computed any more; who needs none is let in from there as ever.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, guesses: Rates) -> None:
+        self._guesses = guesses
         self._key = secrets.token_bytes(32)
         self._turns = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._proven: dict[bytes, Hashed] = {}
@@ -39,31 +60,31 @@ class Doorkeeper:
         self._credentials = credentials
         self._nobody = Hashed.of_nobody(credentials.dearest)
 
-    async def caller_of(self, authorization: str, certificate: str | None = None) -> Caller:
+    async def caller_of(self, shown: Shown) -> Caller:
         """Return who asks, from the header's value; without one the certificate's common name tells.
 
         Raises:
-            Problem: nothing is given, it is wrong, or too many passwords are being checked.
+            Problem: nothing is shown, it is wrong, too many passwords from there were, or too many are being checked.
         """
-        scheme, _, given = authorization.partition(" ")
+        scheme, _, given = shown.authorization.partition(" ")
         match scheme.lower():
             case "basic":
-                return await self._with_password(given)
+                return await self._with_password(given, shown.peer)
             case "bearer":
                 known = self._credentials.with_token(given.strip())
-            case _ if not authorization and certificate is not None:
-                known = self._credentials.with_certificate(certificate)
+            case _ if not shown.authorization and shown.certificate is not None:
+                known = self._credentials.with_certificate(shown.certificate)
             case _:
                 known = None
         if known is None:
             raise _refused()
         return known.caller
 
-    async def _with_password(self, encoded: str) -> Caller:
+    async def _with_password(self, encoded: str, peer: str) -> Caller:
         name, password = _credentials(encoded)
         seal = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
         if self._known(name, seal) is None:
-            await self._prove(name, password, seal)
+            await self._prove(_Claim(name, password, seal), peer)
         known = self._known(name, seal)
         if known is None:
             raise _refused()
@@ -74,16 +95,18 @@ class Doorkeeper:
         known = self._credentials.by_name.get(name)
         return known if known is not None and self._proven.get(seal) == known.proof else None
 
-    async def _prove(self, name: str, password: str, seal: bytes) -> None:
+    async def _prove(self, claim: _Claim, peer: str) -> None:
         """Compare with the hash, or with nobody's: an unknown name takes as long as a wrong password."""
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self._turns:
-                if self._known(name, seal) is not None:
+                if self._known(claim.name, claim.seal) is not None:
                     return  # proven while this request waited: of many that come at once, one is hashed
-                hashed = self._credentials.password_of(name)
-                right = await asyncio.to_thread((hashed or self._nobody).proves, password)
+                self._guesses.take(peer)  # before the comparison, so that no more are under way than may be wrong
+                hashed = self._credentials.password_of(claim.name)
+                right = await asyncio.to_thread((hashed or self._nobody).proves, claim.password)
                 if right and hashed is not None:
-                    self._remember(seal, hashed)
+                    self._guesses.give_back(peer)
+                    self._remember(claim.seal, hashed)
         except TimeoutError as error:
             raise Problem("too-busy", "Try again in a moment.") from error
 

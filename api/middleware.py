@@ -8,7 +8,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from api.auth import Doorkeeper
+from api.auth import Doorkeeper, Shown
 from api.connections import CONNECTIONS
 from api.problems import Problem, response
 from api.rates import Rates
@@ -95,7 +95,8 @@ async def know_caller(request: web.Request, handler: Answer) -> web.StreamRespon
     least = least_for(request)
     if least is not EVERYBODY:
         authorization = request.headers.get("Authorization", "")
-        known = await request.app[DOORKEEPER].caller_of(authorization, certificate_name(request))
+        shown = Shown(authorization, request.remote or "", certificate_name(request))
+        known = await request.app[DOORKEEPER].caller_of(shown)
         request[CALLER] = known
         bind_contextvars(credential=known.name)
         request.app[RATES].take(known.name)

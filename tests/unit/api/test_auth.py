@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from api import credentials, passwords
-from api.auth import CHECKS_AT_ONCE, Doorkeeper
+from api.auth import CHECKS_AT_ONCE, Shown
 from api.client import Portal
 from api.credentials import Credentials
 from api.problems import Problem
 from api.roles import Role
 from reconciler.errors import ConfigError
-from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, Client, World, credential
+from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, Client, World, credential, doorkeeper
 
 
 def basic(text: str) -> str:
@@ -61,26 +61,12 @@ async def test_health_is_told_without_a_password(stranger: Client) -> None:
     assert [(await stranger.get(path)).status for path in ("/healthz", "/readyz")] == [200, 200]
 
 
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the passwords that are hashed, as they come."""
-    passed: list[str] = []
-    real = passwords.Hashed.proves
-
-    def noted(self: passwords.Hashed, password: str) -> bool:
-        passed.append(password)
-        return real(self, password)
-
-    monkeypatch.setattr(passwords.Hashed, "proves", noted)
-    return passed
-
-
 async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed: list[str]) -> None:
-    doorkeeper = Doorkeeper(HASHES)
-    callers = [await doorkeeper.caller_of(AUTHORIZATION) for _ in range(5)]
+    keeper = doorkeeper(HASHES)
+    callers = [await keeper.caller_of(Shown(AUTHORIZATION)) for _ in range(5)]
     for _ in range(3):
         with pytest.raises(Problem):
-            await doorkeeper.caller_of(basic("portal:wrong"))
+            await keeper.caller_of(Shown(basic("portal:wrong")))
 
     assert callers == [("portal", Role.PORTAL)] * 5
     assert hashed == ["right", "wrong", "wrong", "wrong"]
@@ -88,10 +74,10 @@ async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed:
 
 async def test_of_many_who_give_the_same_password_at_once_few_are_hashed(hashed: list[str]) -> None:
     """Each was hashed: after a restart a portal with hundreds of requests under way was told that we are too busy."""
-    doorkeeper = Doorkeeper(HASHES)
+    keeper = doorkeeper(HASHES)
     async with asyncio.TaskGroup() as tasks:
         for n in range(200):
-            tasks.create_task(doorkeeper.caller_of(AUTHORIZATION), name=f"request {n}")
+            tasks.create_task(keeper.caller_of(Shown(AUTHORIZATION)), name=f"request {n}")
 
     assert len(hashed) <= CHECKS_AT_ONCE
 
@@ -108,25 +94,25 @@ async def test_no_password_is_hashed_on_the_event_loop_also_when_the_file_is_rea
         return scrypt(*arguments, **options)
 
     monkeypatch.setattr(hashlib, "scrypt", noted)
-    doorkeeper = Doorkeeper(HASHES)
+    keeper = doorkeeper(HASHES)
     for given in (AUTHORIZATION, basic("portal:wrong"), basic("nobody:right")):
-        doorkeeper.follow(HASHES)
+        keeper.follow(HASHES)
         with suppress(Problem):
-            await doorkeeper.caller_of(given)
+            await keeper.caller_of(Shown(given))
 
     assert threads
     assert threading.get_ident() not in threads
 
 
 async def test_a_password_that_was_proven_stays_so_when_other_lines_change(hashed: list[str]) -> None:
-    doorkeeper = Doorkeeper(HASHES)
-    await doorkeeper.caller_of(AUTHORIZATION)
+    keeper = doorkeeper(HASHES)
+    await keeper.caller_of(Shown(AUTHORIZATION))
     mine = HASHES.by_name["portal"]
-    doorkeeper.follow(Credentials({"portal": replace(mine, role=Role.VIEWER)}))
-    lowered = await doorkeeper.caller_of(AUTHORIZATION)
-    doorkeeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
+    keeper.follow(Credentials({"portal": replace(mine, role=Role.VIEWER)}))
+    lowered = await keeper.caller_of(Shown(AUTHORIZATION))
+    keeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
     with pytest.raises(Problem):
-        await doorkeeper.caller_of(AUTHORIZATION)
+        await keeper.caller_of(Shown(AUTHORIZATION))
 
     assert lowered == ("portal", Role.VIEWER)
     assert hashed == ["right", "right"], "once for the line that stayed, once for the one with a new password"
@@ -135,24 +121,24 @@ async def test_a_password_that_was_proven_stays_so_when_other_lines_change(hashe
 async def test_a_password_that_was_changed_while_it_was_being_checked_opens_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    doorkeeper = Doorkeeper(HASHES)
+    keeper = doorkeeper(HASHES)
     proves = passwords.Hashed.proves
 
     def replaced_meanwhile(self: passwords.Hashed, password: str) -> bool:
-        doorkeeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
+        keeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
         return proves(self, password)
 
     monkeypatch.setattr(passwords.Hashed, "proves", replaced_meanwhile)
     with pytest.raises(Problem):
-        await doorkeeper.caller_of(AUTHORIZATION)
+        await keeper.caller_of(Shown(AUTHORIZATION))
 
 
 async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.auth.PROVEN_LIMIT", 2)
     lines = [credential(name, Role.PORTAL, f"pw-{name}") for name in ("a", "b", "c")]
-    doorkeeper = Doorkeeper(credentials.read("\n".join(lines)))
+    keeper = doorkeeper(credentials.read("\n".join(lines)))
     for name in ("a", "b", "c", "c", "b", "a"):
-        await doorkeeper.caller_of(Portal("", name, f"pw-{name}").authorization)
+        await keeper.caller_of(Shown(Portal("", name, f"pw-{name}").authorization))
 
     assert hashed == ["pw-a", "pw-b", "pw-c", "pw-a"], "the oldest was forgotten for the third"
 
