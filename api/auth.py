@@ -13,7 +13,6 @@ from api.credentials import Credential, Credentials
 from api.passwords import Hashed
 from api.problems import Problem
 from api.rates import Rates
-from api.roles import Caller
 
 CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": 'Basic realm="bwVisu", charset="UTF-8", Bearer realm="bwVisu"'}
 PROVEN_LIMIT = 1024
@@ -60,8 +59,13 @@ class Doorkeeper:
         self._credentials = credentials
         self._nobody = Hashed.of_nobody(credentials.dearest)
 
-    async def caller_of(self, shown: Shown) -> Caller:
-        """Return who asks, from the header's value; without one the certificate's common name tells.
+    def still_takes(self, credential: Credential) -> bool:
+        """Tell whether what somebody came in with opens as much as it did then."""
+        now = self._credentials.by_name.get(credential.name)
+        return now is not None and now.proof == credential.proof and now.role.may(credential.role)
+
+    async def credential_of(self, shown: Shown) -> Credential:
+        """Return whose credential is shown, from the header's value; without one the certificate's common name tells.
 
         Raises:
             Problem: nothing is shown, it is wrong, too many passwords from there were, or too many are being checked.
@@ -78,9 +82,9 @@ class Doorkeeper:
                 known = None
         if known is None:
             raise _refused()
-        return known.caller
+        return known
 
-    async def _with_password(self, encoded: str, peer: str) -> Caller:
+    async def _with_password(self, encoded: str, peer: str) -> Credential:
         name, password = _credentials(encoded)
         seal = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
         if self._known(name, seal) is None:
@@ -88,7 +92,7 @@ class Doorkeeper:
         known = self._known(name, seal)
         if known is None:
             raise _refused()
-        return known.caller
+        return known
 
     def _known(self, name: str, seal: bytes) -> Credential | None:
         """Return the credential whose password was proven with this seal, as the file has it now."""

@@ -10,6 +10,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 
 from api.auth import Doorkeeper, Shown
 from api.connections import CONNECTIONS
+from api.credentials import Credential
 from api.problems import Problem, response
 from api.rates import Rates
 from api.roles import CALLER, EVERYBODY, least_for, require
@@ -23,6 +24,8 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DOORKEEPER = web.AppKey("doorkeeper", Doorkeeper)
 RATES = web.AppKey("rates", Rates)
+CREDENTIAL = web.RequestKey("credential", Credential)
+"""What the caller came in with."""
 SAID = web.RequestKey("said", str)
 """The kind of the problem that was answered, if one was."""
 
@@ -96,8 +99,8 @@ async def know_caller(request: web.Request, handler: Answer) -> web.StreamRespon
     if least is not EVERYBODY:
         authorization = request.headers.get("Authorization", "")
         shown = Shown(authorization, request.remote or "", certificate_name(request))
-        known = await request.app[DOORKEEPER].caller_of(shown)
-        request[CALLER] = known
+        request[CREDENTIAL] = known = await request.app[DOORKEEPER].credential_of(shown)
+        request[CALLER] = known.caller
         bind_contextvars(credential=known.name)
         request.app[RATES].take(known.name)
         require(request, least, f"{request.method} {route_of(request)}")

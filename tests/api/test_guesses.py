@@ -46,7 +46,7 @@ async def said(keeper: Doorkeeper, *shown: Shown) -> Sequence[str]:
     answers = []
     for each in shown:
         try:
-            answers.append((await keeper.caller_of(each)).name)
+            answers.append((await keeper.credential_of(each)).name)
         except Problem as problem:
             answers.append(problem.kind)
     return answers

@@ -50,7 +50,7 @@ class Site:
     async def lets_in(self, authorization: str = AUTHORIZATION) -> Role | None:
         """Return as what somebody gets in, or None."""
         try:
-            return (await self.doorkeeper.caller_of(Shown(authorization))).role
+            return (await self.doorkeeper.credential_of(Shown(authorization))).role
         except Problem:
             return None
 
@@ -131,9 +131,9 @@ def test_a_line_that_means_nothing_is_refused(line: str) -> None:
 async def test_a_token_lets_in_only_as_a_token() -> None:
     keeper = doorkeeper(credentials.read(credentials.line("a", Role.VIEWER, Token.of(TOKEN))))
     with pytest.raises(Problem):
-        await keeper.caller_of(Shown(Portal("", "a", TOKEN).authorization))
+        await keeper.credential_of(Shown(Portal("", "a", TOKEN).authorization))
     with pytest.raises(Problem):
-        await keeper.caller_of(Shown(f"Bearer {TOKEN[:-1]}"))
+        await keeper.credential_of(Shown(f"Bearer {TOKEN[:-1]}"))
 
-    assert await keeper.caller_of(Shown(f"Bearer {TOKEN}")) == ("a", Role.VIEWER)
+    assert (await keeper.credential_of(Shown(f"Bearer {TOKEN}"))).caller == ("a", Role.VIEWER)
     assert TOKEN not in credentials.line("a", Role.VIEWER, Token.of(TOKEN))

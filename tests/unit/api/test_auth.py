@@ -63,12 +63,12 @@ async def test_health_is_told_without_a_password(stranger: Client) -> None:
 
 async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(hashed: list[str]) -> None:
     keeper = doorkeeper(HASHES)
-    callers = [await keeper.caller_of(Shown(AUTHORIZATION)) for _ in range(5)]
+    callers = [await keeper.credential_of(Shown(AUTHORIZATION)) for _ in range(5)]
     for _ in range(3):
         with pytest.raises(Problem):
-            await keeper.caller_of(Shown(basic("portal:wrong")))
+            await keeper.credential_of(Shown(basic("portal:wrong")))
 
-    assert callers == [("portal", Role.PORTAL)] * 5
+    assert callers == [HASHES.by_name["portal"]] * 5
     assert hashed == ["right", "wrong", "wrong", "wrong"]
 
 
@@ -77,7 +77,7 @@ async def test_of_many_who_give_the_same_password_at_once_few_are_hashed(hashed:
     keeper = doorkeeper(HASHES)
     async with asyncio.TaskGroup() as tasks:
         for n in range(200):
-            tasks.create_task(keeper.caller_of(Shown(AUTHORIZATION)), name=f"request {n}")
+            tasks.create_task(keeper.credential_of(Shown(AUTHORIZATION)), name=f"request {n}")
 
     assert len(hashed) <= CHECKS_AT_ONCE
 
@@ -98,7 +98,7 @@ async def test_no_password_is_hashed_on_the_event_loop_also_when_the_file_is_rea
     for given in (AUTHORIZATION, basic("portal:wrong"), basic("nobody:right")):
         keeper.follow(HASHES)
         with suppress(Problem):
-            await keeper.caller_of(Shown(given))
+            await keeper.credential_of(Shown(given))
 
     assert threads
     assert threading.get_ident() not in threads
@@ -106,15 +106,15 @@ async def test_no_password_is_hashed_on_the_event_loop_also_when_the_file_is_rea
 
 async def test_a_password_that_was_proven_stays_so_when_other_lines_change(hashed: list[str]) -> None:
     keeper = doorkeeper(HASHES)
-    await keeper.caller_of(Shown(AUTHORIZATION))
+    await keeper.credential_of(Shown(AUTHORIZATION))
     mine = HASHES.by_name["portal"]
     keeper.follow(Credentials({"portal": replace(mine, role=Role.VIEWER)}))
-    lowered = await keeper.caller_of(Shown(AUTHORIZATION))
+    lowered = await keeper.credential_of(Shown(AUTHORIZATION))
     keeper.follow(credentials.read(credential("portal", Role.PORTAL, "new")))
     with pytest.raises(Problem):
-        await keeper.caller_of(Shown(AUTHORIZATION))
+        await keeper.credential_of(Shown(AUTHORIZATION))
 
-    assert lowered == ("portal", Role.VIEWER)
+    assert lowered.caller == ("portal", Role.VIEWER)
     assert hashed == ["right", "right"], "once for the line that stayed, once for the one with a new password"
 
 
@@ -130,7 +130,7 @@ async def test_a_password_that_was_changed_while_it_was_being_checked_opens_noth
 
     monkeypatch.setattr(passwords.Hashed, "proves", replaced_meanwhile)
     with pytest.raises(Problem):
-        await keeper.caller_of(Shown(AUTHORIZATION))
+        await keeper.credential_of(Shown(AUTHORIZATION))
 
 
 async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ async def test_the_memory_of_right_credentials_is_bounded(hashed: list[str], mon
     lines = [credential(name, Role.PORTAL, f"pw-{name}") for name in ("a", "b", "c")]
     keeper = doorkeeper(credentials.read("\n".join(lines)))
     for name in ("a", "b", "c", "c", "b", "a"):
-        await keeper.caller_of(Shown(Portal("", name, f"pw-{name}").authorization))
+        await keeper.credential_of(Shown(Portal("", name, f"pw-{name}").authorization))
 
     assert hashed == ["pw-a", "pw-b", "pw-c", "pw-a"], "the oldest was forgotten for the third"
 
