@@ -32,6 +32,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "field-missing": (422, "A field is missing"),
     "field-unknown": (422, "A field is not known"),
     "fields-wrong": (422, "Several fields are wrong"),
+    "port-foreign": (422, "A port is not this job's to give back"),
     "ports-too-many": (422, "A job may not have so many ports"),
     "template-unknown": (422, "There is no such template"),
     "template-wrong": (422, "The template itself cannot be used"),

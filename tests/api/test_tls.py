@@ -23,7 +23,7 @@ from api.credentials import Certificate
 from api.desk import Desk
 from api.reloading import Reloadable
 from api.roles import Role
-from reconciler.batchscript import keyhole_client
+from reconciler.batchscript import forwarding
 from reconciler.batchscript.forwarding import KeyholeCall
 from reconciler.batchscript.token import job_token
 from reconciler.config import Config, TlsFiles
@@ -33,7 +33,6 @@ from tests.contract.certificates import Authority
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, SECRET, SEED, World, credential
 from tests.unit.api.test_keyhole import opened
 
-CLIENT = Path(keyhole_client.__file__)
 KNOWN = "\n".join([credential("portal", Role.PORTAL), credentials.line("viewer", Role.VIEWER, Certificate())])
 
 
@@ -127,7 +126,7 @@ async def ports_of_a_job(site: Site, authority: str) -> tuple[int | None, str]:
     )
     environment = {"PATH": os.environ["PATH"], "SLURM_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
     client = await asyncio.create_subprocess_exec(
-        sys.executable, str(CLIENT), "ports", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        sys.executable, "-c", forwarding.client(), "ports", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     async with asyncio.timeout(60):
         out, err = await client.communicate(call.as_json().encode())
