@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import JOB_ID_PATTERN, Moment, UserName, Value
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Observed, UserName, Value
 
 
 class Phase(StrEnum):
@@ -95,7 +95,7 @@ class Service(Value):
     """What the last probe said; None before the first one."""
 
 
-class Report(Value):
+class Report(Observed):
     """``observed/jobs/<job-id>``."""
 
     schema_version: Literal[1] = 1
@@ -116,7 +116,7 @@ class Report(Value):
         return any(c.type == "Finished" and c.status == "True" for c in self.conditions)
 
 
-class UserAnswer(Value):
+class UserAnswer(Observed):
     """``observed/users/<name>``: whether the user exists on the cluster. Goes by itself after a while."""
 
     schema_version: Literal[1] = 1
@@ -126,7 +126,7 @@ class UserAnswer(Value):
     checked: Moment
 
 
-class NodeReport(Value):
+class NodeReport(Observed):
     """``observed/command-nodes/<name>``: is the node of use? A gateway's says more, see `reconciler.model.gateway`."""
 
     schema_version: Literal[1] = 1
