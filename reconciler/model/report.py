@@ -42,6 +42,15 @@ class Condition(Value):
     """``Ending``: when the job ends if nothing changes."""
 
 
+class LimitChange(Value):
+    """The last change of the time limit that Slurm has answered; gone when the limit is as wished."""
+
+    minutes: int
+    answered: Moment
+    refused: str | None = None
+    """Why it was not made; None: Slurm has accepted it, which need not mean that it has made it."""
+
+
 class SlurmRecord(Value):
     """Our side of the Slurm job, and Slurm's as last seen.
 
@@ -65,6 +74,8 @@ class SlurmRecord(Value):
     ends: Moment | None = None
     time_limit_minutes: int | None = None
     """As Slurm has it; None: not seen yet, or no limit."""
+    limit_change: LimitChange | None = None
+    """The last one that was asked for and is not to be seen."""
     expected_start: Moment | None = None
     """While it waits: Slurm's estimate, to some minutes; None where Slurm has none."""
     queue_position: int | None = None

@@ -49,6 +49,8 @@ class FakeSlurm:
     node_names: tuple[str, ...] = ("command-1", "command-2")
     sets_time_limits: bool = False
     """Whether sudo on the command nodes permits it."""
+    longest: timedelta | None = None
+    """Time limits beyond it are accepted and come to nothing."""
 
     down: bool = False
     """Nobody answers: neither the command nodes nor slurmctld behind them."""
@@ -124,9 +126,9 @@ class FakeSlurm:
         if not self.sets_time_limits:
             raise Unreachable("sudo does not permit scontrol")
         self.limits_set.append((row.slurm_id, minutes))
-        for job in self._jobs:
+        limit = timedelta(minutes=minutes)
+        for job in self._jobs if self.longest is None or limit <= self.longest else ():
             if (job.slurm_id, job.user, job.mark) == (row.slurm_id, row.user, row.mark):
-                limit = timedelta(minutes=minutes)
                 ends = job.started + limit if job.started is not None and job.stage is Stage.ACTIVE else job.ends
                 self._change(job, limit=limit, ends=ends)
         self._lose_reply()
