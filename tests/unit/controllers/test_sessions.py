@@ -160,6 +160,16 @@ async def test_a_running_job_gets_the_time_limit_that_is_wished_for_once(site: S
     assert site.slurm.limits_set == [(site.slurm_id(JOB), 240)]
 
 
+async def test_a_sudo_that_does_not_say_at_first_what_it_permits_costs_nothing_but_time(site: Site) -> None:
+    site.slurm.sets_time_limits = True
+    for _ in range(4):
+        site.slurm.fail_next("learn_rights", Unreachable("sudo did not say in time what it permits"))
+    await site.available(JOB)
+    await limit(site, 240)
+    await asyncio.sleep(120)
+    assert site.slurm.limits_set == [(site.slurm_id(JOB), 240)]
+
+
 async def limit_reason(site: Site) -> str | None:
     """Return what is said of the time limit."""
     condition = await site.condition(JOB, "TimeLimit")
