@@ -5,7 +5,6 @@
 # file that BWVISU_LINK names, ~/.bwvisu/<job>.link, which only its user can read; it goes with the session.
 #KEYHOLE-REQUEST-PORTS 1
 set -eu
-umask 077
 cd {{home}}
 program=$(command -v apptainer || command -v singularity) || {
     echo "apptainer.sh: neither apptainer nor singularity is installed on $(hostname), so {{image_name}} cannot run here" >&2
@@ -16,7 +15,7 @@ program=$(command -v apptainer || command -v singularity) || {
 export BWVISU_LINK={{home}}/.bwvisu/{{job_id}}.link
 trap 'rm -f "$BWVISU_LINK"' EXIT
 trap 'trap "" TERM; exit 143' TERM
-mkdir -p "${BWVISU_LINK%/*}"
+(umask 077 && mkdir -p "${BWVISU_LINK%/*}")
 
 "$program" run {{image_name}} &
 server=$!

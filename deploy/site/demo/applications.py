@@ -22,6 +22,9 @@ from deploy.site.site import Site
 STRANGER = "bob"
 """Another researcher of the same cluster."""
 
+FILE_MODE = "644"
+"""Of what a user's application writes: the secret's care is not the user's own umask."""
+
 BUILDER = "c1"
 """The compute node on which the image is built."""
 
@@ -136,9 +139,9 @@ class Applications:
 
     def _claim_typed(self, mark: str, node: str) -> None:
         """See what the keys pressed in the browser did on the compute node."""
-        done = self._site.exec(node, ["sh", "-c", 'cat "$0" && stat --format %U "$0"', mark], USER)
+        done = self._site.exec(node, ["sh", "-c", 'cat "$0" && stat --format "%U %a" "$0"', mark], USER)
         found = done.stdout.split()
-        claim(found == [node, USER], f"`hostname`, typed there, ran as {USER}: it says {node}.", str(found))
+        claim(found == [node, USER, FILE_MODE], f"`hostname`, typed there, ran as {USER}: it says {node}.", str(found))
 
     def _claim_locked(self, application: Application, link: Link) -> None:
         steps = application.locked
