@@ -120,6 +120,14 @@ class Site:
         )
         await self.put(self.keys.forward(JobId(job)), request)
 
+    async def find_busy(self, job: str, *ports: int) -> None:
+        """Call the keyhole again, as a job does that cannot listen on ports which it was given."""
+        key = self.keys.forward(JobId(job))
+        entry = await self.store.get(key)
+        assert entry is not None
+        known = decode(ForwardRequest, entry)
+        await self.put(key, known.model_copy(update={"busy": (*known.busy, *ports)}))
+
     async def tell_exit(self, job: str, exit_code: int, *log_tail: str) -> None:
         """Call the keyhole as the exit trap of a job's script does."""
         slurm_id = self.slurm_id(job)
