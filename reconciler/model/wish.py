@@ -137,7 +137,7 @@ class ForwardRequest(Value):
 
 
 class ExitReport(Value):
-    """``desired/exits/<job-id>``: how the job's script ended, as its exit trap told the keyhole."""
+    """``desired/exits/<job-id>``: how the job's script ended, as its client told the keyhole."""
 
     schema_version: Literal[1] = 1
     job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]
