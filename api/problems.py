@@ -41,6 +41,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "variable-missing": (422, "A variable of the template is missing"),
     "variable-surplus": (422, "A variable is not in the template"),
     "rate-exceeded": (429, "Too many requests"),
+    "guesses-too-many": (429, "Too many wrong passwords"),
     "bug": (500, "Something is wrong on our side"),
     "store-refused": (500, "The store refuses this service"),
     "value-unreadable": (500, "What is stored cannot be read"),

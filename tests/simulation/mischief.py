@@ -7,7 +7,7 @@ from functools import partial
 from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
-from tests.fakes.slurm_world import FakeJob
+from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import LONGEST_HIDING, Cluster, at_once
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.faults import Chaos, Fault

@@ -13,7 +13,7 @@ from reconciler.model.wish import BUSY_LIMIT, Force, ForwardRequest, JobSpec, Us
 from reconciler.store.codec import decode, encode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put, Revision, Unchanged
-from tests.fakes.slurm_world import FakeJob
+from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import Cluster
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.kernel import Kernel

@@ -23,7 +23,8 @@ from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put, Revision
 from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.slurm_world import FakeJob, FakeSlurm
+from tests.fakes.slurm_job import FakeJob
+from tests.fakes.slurm_world import FakeSlurm
 from tests.unit.config.documents import Change, changed, loaded
 from tests.unit.plan.make import at
 
