@@ -117,8 +117,11 @@ class ForwardRequest(Value):
     """Which of the nodes the ports lead to, from 0."""
     digest: str
     """SHA-256 of the request as it was signed, `busy` aside: the same again is answered again, another is refused."""
-    busy: BusyPorts = ()
-    """Ports that were this run's, and that somebody else holds on its node: it has others in their place."""
+    busy: Annotated[BusyPorts, Field(exclude_if=lambda busy: not busy)] = ()
+    """Ports that were this run's, and that somebody else holds on its node: it has others in their place.
+
+    Written only where there are some, so that a reader of an earlier version understands all other requests.
+    """
     asked: Moment
 
     @property
