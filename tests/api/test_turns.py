@@ -105,6 +105,15 @@ async def test_nobody_waits_until_a_watcher_has_heard_of_all_jobs(
     assert others.longest == at_once
 
 
+async def test_a_process_that_has_just_started_reads_no_job_before_somebody_looks(
+    world: World, others: Others, portal: Client
+) -> None:
+    """It read all of them at once, and served nobody meanwhile."""
+    await caught_up(portal.app, world)
+
+    assert others.longest == 0
+
+
 async def test_a_list_shows_each_job_as_it_is_shown_alone(world: World, portal: Client) -> None:
     """Those that did not change since are taken from what watchers are told; those that did are not."""
     before = await (await portal.get("/v1/jobs")).json()
