@@ -57,7 +57,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, change who may connect to it, or its labels."""
+    """``PATCH /v1/jobs/<id>``: change what of a wish can be changed; what is left out stays.
+
+    That is the pause, who may connect, the labels, the time limit, the lifetime and the idle stop.
+    """
     desk, job, expected = request.app[DESK], job_id(request), tags.expected(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
     note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)
