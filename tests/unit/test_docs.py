@@ -12,6 +12,7 @@ from reconciler.batchscript.description import describe
 from reconciler.plan import timelimit
 from reconciler.plan.ends import END_REASONS
 from reconciler.plan.happenings import TOLD_CONDITIONS
+from reconciler.store.keys import Keys
 from tests.unit.test_project import CHECKOUT, functions, our_modules, our_texts
 
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -180,6 +181,13 @@ def test_every_command_is_in_the_readme() -> None:
 
     assert {"submit", "pause", "credential"} <= set(known)
     assert [word for word in known if not re.search(rf"\b{word}\b", section(README, "Command line"))] == []
+
+
+def test_every_key_of_etcd_is_in_the_readme() -> None:
+    known = {getattr(Keys(), name) for name, value in vars(Keys).items() if isinstance(value, property)}
+    told = {row[0].strip("`").partition("<")[0] for row in cells(section(README, "Keys in etcd"))}
+
+    assert told == known - {Keys().everything}
 
 
 def test_every_test_that_the_threat_model_names_is_there() -> None:
