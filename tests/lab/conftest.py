@@ -12,6 +12,7 @@ import pytest
 from deploy.site import Site
 from deploy.site.daemons import Daemons
 from deploy.site.layout import Options
+from tests.lab import workers
 from tests.lab.mending import mend
 from tests.lab.portal import Portal
 from tests.lab.supervisor import Supervisor
@@ -61,12 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark of what only ``--long`` runs."""
+    """Register the mark of what only ``--long`` runs, and what several processes need."""
     config.addinivalue_line("markers", "long: takes minutes; run with --long")
+    workers.configure(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long forms unless asked for."""
+    """Put long modules first, and skip the long forms of tests unless asked for."""
+    workers.longest_first(items)
     if config.getoption("--long"):
         return
     for item in items:
