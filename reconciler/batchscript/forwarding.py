@@ -1,13 +1,15 @@
-"""The lines of shell around a script that asks for ports: the client, its two calls, and the answer as variables.
+"""The lines of shell around a batch script: the client, its two calls, and the answer as variables.
 
-First the script hands itself to the client, which runs it again, unchanged, and tells the keyhole how it ended. At
-``#KEYHOLE-REQUEST-PORTS N`` it asks for its ports: ``KEYHOLE_PORT<I>``, ``KEYHOLE_GATEWAY<I>`` and
-``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell. The token reaches the client through its standard input
-only: no argument, no exported variable, no file of its own.
+First the script, whether it asks for ports or not, hands itself to the client, which runs it again, unchanged, and
+tells the keyhole how it ended. At ``#KEYHOLE-REQUEST-PORTS N`` it asks for its ports: ``KEYHOLE_PORT<I>``,
+``KEYHOLE_GATEWAY<I>`` and ``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell. The token reaches the client
+through its standard input only: no argument, no exported variable, no file of its own.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 
 from reconciler.model.base import JobId
@@ -31,6 +33,11 @@ class KeyholeCall:
         call = asdict(self) | {"servers": [f"{ip}:{port}" for ip, port in self.servers]}
         return json.dumps(call)
 
+
+_MODULES = ("keyhole_call", "keyhole_watch", "keyhole_client")
+"""Of the client; each needs only those before it."""
+
+_OF_EACH_OTHER = re.compile(r"^from reconciler\.[\w.]+ import .*\n", re.MULTILINE)
 
 _CLIENT = """\
 # The client of the keyhole. -I: nothing that others may write, such as a module in /tmp, is ever imported.
@@ -59,10 +66,17 @@ unset bwvisu_ports
 """
 
 
+@cache
+def client() -> str:
+    """Return the client as one program: its modules one after the other, without what each imports of the others."""
+    folder = files("reconciler.batchscript")
+    texts = (folder.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in _MODULES)
+    return _OF_EACH_OTHER.sub("", "\n\n".join(texts))
+
+
 def client_lines(call: KeyholeCall) -> str:
     """Return the lines for the place before the first command."""
-    client = files("reconciler.batchscript").joinpath("keyhole_client.py").read_text(encoding="utf-8")
-    return _CLIENT.format(client=client.rstrip("\n"), call=call.as_json())
+    return _CLIENT.format(client=client().rstrip("\n"), call=call.as_json())
 
 
 def request_lines(ports: int) -> str:

@@ -8,22 +8,27 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import BaseTestServer, TestClient, TestServer
 
 from api import app, credentials
+from api.auth import Doorkeeper
 from api.client import Portal
+from api.credentials import Credentials
 from api.desk import Desk
 from api.passwords import Hashed
+from api.rates import WRONG_PASSWORDS, Rates
 from api.roles import Role
 from reconciler.config import Config
 from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
+from reconciler.model.wish import JobSpec, Wish
 from reconciler.store.codec import encode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Entry, Put
 from tests.fakes.memory_store import MemoryStore
 
 SECRET = b"s" * 64
+JOB = JobId("job001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEED = Path(__file__).parents[3] / "config.json"
 TEMPLATE = "#!/bin/bash\necho {{image_name}} {{job_id}}\n"
@@ -68,6 +73,11 @@ class World:
     async def write(self, key: str, value: Value) -> None:
         """Write as the controller would."""
         await self.store.commit([], [Put(key, encode(value))])
+
+    async def wish_for(self, job: JobId) -> None:
+        """Write the wish of a job that is to call."""
+        spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
+        await self.write(self.keys.wish(job), Wish(id=job, created=NOON, spec=spec))
 
     async def answer(self, user: str, uid: int | None) -> None:
         """Say whether a user exists."""
@@ -119,6 +129,12 @@ HASHES = credentials.read("\n".join(credential(role.value, role) for role in Rol
 AUTHORIZATION = Portal("", "portal", "right").authorization
 
 
+def doorkeeper(known: Credentials, clock: Clock | None = None) -> Doorkeeper:
+    """Return a doorkeeper who hears five wrong passwords from an address at once, and one a second."""
+    clock = clock or Clock()
+    return Doorkeeper(known, Rates(1, 5, lambda: clock().timestamp(), WRONG_PASSWORDS))
+
+
 @pytest.fixture
 async def portal(world: World) -> AsyncGenerator[Client]:
     """Return a client at the portal's door that knows its password."""
@@ -147,3 +163,26 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncGenerator[BaseTestServer]:
+    """Serve the keyhole of a world whose clock is right, with one job wished for."""
+    world.clock.now = datetime.now(UTC)
+    await world.wish_for(JOB)
+    async with TestServer(app.keyhole(world.desk)) as serving:
+        yield serving
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the passwords that are hashed, as they come."""
+    passed: list[str] = []
+    real = Hashed.proves
+
+    def noted(self: Hashed, password: str) -> bool:
+        passed.append(password)
+        return real(self, password)
+
+    monkeypatch.setattr(Hashed, "proves", noted)
+    return passed
