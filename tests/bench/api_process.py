@@ -16,7 +16,7 @@ import aiohttp
 from api.client import Portal
 from api.roles import Role
 from reconciler.model.base import Value
-from reconciler.model.report import UserAnswer
+from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.store.codec import encode
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.keys import Keys
@@ -118,8 +118,11 @@ def _free_port() -> int:
 
 
 async def _ready(bench: Bench) -> None:
-    """Wait for the API, and let the user exist."""
-    await bench.write(KEYS.answer("alice"), UserAnswer(user="alice", uid=20001, checked=datetime.now(UTC)))
+    """Wait for the API, and let the user and a command node be known, as the controller does."""
+    now = datetime.now(UTC)
+    await bench.write(KEYS.answer("alice"), UserAnswer(user="alice", uid=20001, checked=now))
+    node = NodeReport(name="command-1", healthy=True, reason="Answers.", since=now)
+    await bench.write(KEYS.command_node(node.name), node)
     async with asyncio.timeout(START_S), bench.session() as session:
         while True:
             try:
