@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 
 from api import schemas
 from api.filters import Facts
@@ -13,24 +14,40 @@ from reconciler.store.codec import decode
 from reconciler.store.kv import Entry, Revision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shown:
-    """A job as `/v1` shows it at one moment."""
+    """A job as `/v1` shows it at one moment; read and told only where somebody watches."""
 
+    job: JobId
+    wish: Entry
+    report: Entry | None
     revision: Revision
     """When it last changed."""
-    facts: Facts
-    frame: bytes
+
+    @property
+    def facts(self) -> Facts:
+        """What a filter looks at."""
+        return self._told[0]
+
+    @property
+    def frame(self) -> bytes:
+        """The event."""
+        return self._told[1]
+
+    @cached_property
+    def _told(self) -> tuple[Facts, bytes]:
+        try:
+            wish = decode(Wish, self.wish)
+            report = decode(Report, self.report) if self.report is not None else None
+        except Unreadable as error:
+            return Facts(), event("unreadable", {"id": self.job, "detail": str(error)})
+        return Facts.of(wish, report), event("job", schemas.job(wish, report))
 
 
 def shown(job: JobId, wish: Entry, report: Entry | None, touched: Revision) -> Shown:
     """Return the job's event; `touched` is when it last changed, where that is later than its keys tell."""
     revision = max(touched, wish.mod_revision, report.mod_revision if report is not None else touched)
-    try:
-        wished, reported = decode(Wish, wish), decode(Report, report) if report is not None else None
-    except Unreadable as error:
-        return Shown(revision, Facts(), event("unreadable", {"id": job, "detail": str(error)}))
-    return Shown(revision, Facts.of(wished, reported), event("job", schemas.job(wished, reported)))
+    return Shown(job, wish, report, revision)
 
 
 def gone(job: JobId) -> bytes:

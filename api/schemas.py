@@ -1,6 +1,5 @@
 """What comes in through the doors and what goes out, beside the nouns of the model."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Self
 
@@ -109,5 +108,4 @@ def _status(wish: Wish, report: Report | None) -> JsonObject:
 
 def plain(value: Value) -> JsonObject:
     """Return a value as the JSON object it is in etcd, fields that are not set left out."""
-    plain = json.loads(value.model_dump_json(by_alias=True, exclude_none=True))
-    return dict(plain)
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
