@@ -21,7 +21,7 @@ from api.desk import DESK, Desk
 from api.middleware import DOORKEEPER, RATES, expected, know_caller, say_problems
 from api.noise import ignore_strangers
 from api.proof import NONCES
-from api.rates import Rates
+from api.rates import WRONG_PASSWORDS, Rates
 from api.reloading import Reloadable
 from api.signing import Nonces
 from reconciler.config import TlsFiles
@@ -53,7 +53,8 @@ def portal(desk: Desk, known: Credentials) -> web.Application:
     api = desk.config.api
     caps = Caps(api.connections_limit, api.connections_per_peer, api.headers_timeout_s)
     app = _application(desk, routes.PORTAL, caps, know_caller)
-    app[DOORKEEPER] = Doorkeeper(known)
+    guesses = Rates(api.wrong_passwords_per_s, api.wrong_passwords_burst, _seconds, WRONG_PASSWORDS)
+    app[DOORKEEPER] = Doorkeeper(known, guesses)
     app[RATES] = Rates(api.requests_per_s, api.requests_burst, _seconds)
     app[DESCRIPTION] = openapi.text()
     mirror.hang(app)

@@ -7,11 +7,12 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from api.credentials import Credentials
+from api.credentials import Credential, Credentials
 from api.passwords import Hashed
 from api.problems import Problem
-from api.roles import Caller
+from api.rates import Rates
 
 CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": 'Basic realm="bwVisu", charset="UTF-8", Bearer realm="bwVisu"'}
 PROVEN_LIMIT = 1024
@@ -21,65 +22,102 @@ CHECK_TIMEOUT_S = 10.0
 """Waiting for a turn included: guessing passwords must not fill the memory."""
 
 
-class Doorkeeper:
-    """Checks credentials; a right password is known again without hashing, by an HMAC under a key of this process."""
+class _Claim(NamedTuple):
+    name: str
+    password: str
+    seal: bytes
 
-    def __init__(self, credentials: Credentials) -> None:
+
+class Shown(NamedTuple):
+    """What somebody shows at the door."""
+
+    authorization: str
+    """The header's value; empty where there is none."""
+    peer: str = ""
+    """Where the connection comes from."""
+    certificate: str | None = None
+    """The common name of the client certificate that our authority signed."""
+
+
+class Doorkeeper:
+    """Checks credentials; a right password is known again without hashing, by an HMAC under a key of this process.
+
+    Hashes are computed in threads, a few at a time: on the event loop each would keep everybody waiting. For an address
+    from which too many were wrong none is computed any more; who needs none is let in from there as ever.
+    """
+
+    def __init__(self, credentials: Credentials, guesses: Rates) -> None:
+        self._guesses = guesses
         self._key = secrets.token_bytes(32)
         self._turns = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._proven: dict[bytes, Hashed] = {}
+        """Which hash a name and password were right for: one that was replaced or taken away counts no more."""
         self.follow(credentials)
 
     def follow(self, credentials: Credentials) -> None:
-        """Take these credentials from now on; what was proven under the former ones is forgotten."""
+        """Take these credentials from now on; what was proven goes on to count for lines that did not change."""
         self._credentials = credentials
-        self._nobody = Hashed.of(secrets.token_hex(16), credentials.dearest)
-        self._proven: dict[bytes, str] = {}
+        self._nobody = Hashed.of_nobody(credentials.dearest)
 
-    async def caller_of(self, authorization: str, certificate: str | None = None) -> Caller:
-        """Return who asks, from the header's value; without one the certificate's common name tells.
+    def still_takes(self, credential: Credential) -> bool:
+        """Tell whether what somebody came in with opens as much as it did then."""
+        now = self._credentials.by_name.get(credential.name)
+        return now is not None and now.proof == credential.proof and now.role.may(credential.role)
+
+    async def credential_of(self, shown: Shown) -> Credential:
+        """Return whose credential is shown, from the header's value; without one the certificate's common name tells.
 
         Raises:
-            Problem: nothing is given, it is wrong, or too many passwords are being checked.
+            Problem: nothing is shown, it is wrong, too many passwords from there were, or too many are being checked.
         """
-        scheme, _, given = authorization.partition(" ")
+        scheme, _, given = shown.authorization.partition(" ")
         match scheme.lower():
             case "basic":
-                return await self._with_password(given)
+                return await self._with_password(given, shown.peer)
             case "bearer":
                 known = self._credentials.with_token(given.strip())
-            case _ if not authorization and certificate is not None:
-                known = self._credentials.with_certificate(certificate)
+            case _ if not shown.authorization and shown.certificate is not None:
+                known = self._credentials.with_certificate(shown.certificate)
             case _:
                 known = None
         if known is None:
             raise _refused()
-        return known.caller
+        return known
 
-    async def _with_password(self, encoded: str) -> Caller:
+    async def _with_password(self, encoded: str, peer: str) -> Credential:
         name, password = _credentials(encoded)
         seal = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
-        credentials, proven = self._credentials, self._proven
-        if seal not in proven:
-            await self._prove(credentials, name, password)
-            _remember(proven, seal, name)
-        return credentials.by_name[name].caller
+        if self._known(name, seal) is None:
+            await self._prove(_Claim(name, password, seal), peer)
+        known = self._known(name, seal)
+        if known is None:
+            raise _refused()
+        return known
 
-    async def _prove(self, credentials: Credentials, name: str, password: str) -> None:
+    def _known(self, name: str, seal: bytes) -> Credential | None:
+        """Return the credential whose password was proven with this seal, as the file has it now."""
+        known = self._credentials.by_name.get(name)
+        return known if known is not None and self._proven.get(seal) == known.proof else None
+
+    async def _prove(self, claim: _Claim, peer: str) -> None:
         """Compare with the hash, or with nobody's: an unknown name takes as long as a wrong password."""
-        hashed = credentials.password_of(name)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self._turns:
-                right = await asyncio.to_thread((hashed or self._nobody).proves, password)
+                if self._known(claim.name, claim.seal) is not None:
+                    return  # proven while this request waited: of many that come at once, one is hashed
+                self._guesses.take(peer)  # before the comparison, so that no more are under way than may be wrong
+                hashed = self._credentials.password_of(claim.name)
+                right = await asyncio.to_thread((hashed or self._nobody).proves, claim.password)
+                if right and hashed is not None:
+                    self._guesses.give_back(peer)
+                    self._remember(claim.seal, hashed)
         except TimeoutError as error:
             raise Problem("too-busy", "Try again in a moment.") from error
-        if not right or hashed is None:
-            raise _refused()
 
-
-def _remember(proven: dict[bytes, str], seal: bytes, name: str) -> None:
-    if len(proven) >= PROVEN_LIMIT:
-        del proven[next(iter(proven))]
-    proven[seal] = name
+    def _remember(self, seal: bytes, hashed: Hashed) -> None:
+        if len(self._proven) >= PROVEN_LIMIT:
+            del self._proven[next(iter(self._proven))]
+        self._proven[seal] = hashed
 
 
 def _credentials(encoded: str) -> tuple[str, str]:

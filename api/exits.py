@@ -43,19 +43,16 @@ async def tell_exit(request: web.Request) -> web.Response:
     parse(raw)
     asked = require(ExitRequest, raw)
     told = _told(desk, job, asked)
-    await record(
-        desk,
-        job,
-        desk.keys.exit(job),
-        told,
-        repeats=lambda known: known.model_copy(update={"told": told.told}) == told,
-        require_successor=lambda known: _require_later_run(desk, known, told),
-    )
+    await record(desk, job, desk.keys.exit(job), ExitReport, lambda known: _said(desk, known, told))
     return web.Response(status=204)
 
 
-async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) -> None:
+async def _said(desk: Desk, known: ExitReport | None, told: ExitReport) -> ExitReport:
     """Let only a later run of the same Slurm job, or the one that the controller recorded, speak after another."""
+    if known is None:
+        return told
+    if known.model_copy(update={"told": told.told}) == told:
+        return known
     if known.slurm_job_id == told.slurm_job_id:
         follows = told.restarts > known.restarts
     else:
@@ -63,6 +60,7 @@ async def _require_later_run(desk: Desk, known: ExitReport, told: ExitReport) ->
         follows = report is not None and report.slurm is not None and report.slurm.job_id == told.slurm_job_id
     if not follows:
         raise Problem("request-changed", "This run of the job told another end before, or a later one has.")
+    return told
 
 
 def _told(desk: Desk, job: JobId, asked: ExitRequest) -> ExitReport:

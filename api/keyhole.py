@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 
 from aiohttp import web
 
@@ -37,12 +38,7 @@ async def ask_for_ports(request: web.Request) -> web.Response:
     request_now = _forward(desk, job, asked)
     try:
         forward = await record(
-            desk,
-            job,
-            desk.keys.forward(job),
-            request_now,
-            repeats=lambda known: known.digest == request_now.digest,
-            require_successor=lambda known: _require_successor(desk, known, request_now),
+            desk, job, desk.keys.forward(job), ForwardRequest, lambda known: _said(desk, known, request_now)
         )
         async with asyncio.timeout(ANSWER_WITHIN_S):
             report = await wait_for(desk.store, desk.keys.report(job), Report, lambda seen: _serves(seen, forward))
@@ -56,6 +52,36 @@ def _require_allowed(desk: Desk, asked: PortsRequest) -> None:
     if asked.ports > limit:
         detail = f"A job may have at most {limit} ports."
         raise Problem.of([Finding("ports-too-many", "/ports", detail, str(asked.ports), f"at most {limit}")])
+
+
+async def _said(desk: Desk, known: ForwardRequest | None, asked: ForwardRequest) -> ForwardRequest:
+    """Return what the request makes of the one that is there: only the ports that it could not use may be more."""
+    if known is not None and known.digest == asked.digest:
+        fresh = set(asked.busy).difference(known.busy)
+        if not fresh:
+            return known
+        if not set(known.busy) <= set(asked.busy):
+            raise Problem("request-changed", "This run found other ports taken before; name them all.")
+        await _require_own(desk, asked, fresh)
+        return known.model_copy(update={"busy": (*known.busy, *sorted(fresh))})
+    if known is not None:
+        await _require_successor(desk, known, asked)
+    if asked.busy:
+        await _require_own(desk, asked, asked.busy)
+    return asked
+
+
+async def _require_own(desk: Desk, asked: ForwardRequest, ports: Collection[int]) -> None:
+    """Let a job give back none but its own ports: it may not choose, nor learn, what others have."""
+    report = await wishes.report(desk, JobId(asked.job))
+    services = report.services if report is not None else ()
+    own = {service.internal_port for service in services if service.run == asked.run}
+    if not own.issuperset(ports):
+        foreign = ", ".join(map(str, sorted(set(ports) - own)))
+        allowed = f"ports that this run was given: {', '.join(map(str, sorted(own))) or 'none yet'}"
+        raise Problem.of(
+            [Finding("port-foreign", "/busy", "This run of the job was not given these.", foreign, allowed)]
+        )
 
 
 async def _require_successor(desk: Desk, known: ForwardRequest, forward: ForwardRequest) -> None:
@@ -73,7 +99,7 @@ async def _require_successor(desk: Desk, known: ForwardRequest, forward: Forward
 
 
 def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
-    meaning = asked.model_dump_json(by_alias=True).encode()
+    meaning = asked.model_dump_json(by_alias=True, exclude={"busy"}).encode()
     return ForwardRequest(
         job=job,
         ports=asked.ports,
@@ -82,11 +108,14 @@ def _forward(desk: Desk, job: JobId, asked: PortsRequest) -> ForwardRequest:
         restarts=asked.restarts,
         node_rank=asked.node_rank,
         digest=hashlib.sha256(meaning).hexdigest(),
+        busy=tuple(dict.fromkeys(asked.busy)),
         asked=desk.now(),
     )
 
 
 def _serves(report: Report, forward: ForwardRequest) -> bool:
-    """Whether the report speaks of all ports of exactly this run of the job, not of an earlier one's."""
-    served = sorted(service.index for service in report.services if service.run == forward.run)
-    return served == list(range(forward.ports))
+    """Whether the report speaks of all ports of exactly this run of the job, and of none that it could not use."""
+    ours = [service for service in report.services if service.run == forward.run]
+    if any(forward.cannot_use(service.run, service.internal_port) for service in ours):
+        return False
+    return sorted(service.index for service in ours) == list(range(forward.ports))

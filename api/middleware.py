@@ -6,7 +6,8 @@ import structlog
 from aiohttp import HttpVersion11, web
 from structlog.contextvars import bind_contextvars, get_contextvars
 
-from api.auth import Doorkeeper
+from api.auth import Doorkeeper, Shown
+from api.credentials import Credential
 from api.problems import Problem, response
 from api.rates import Rates
 from api.roles import CALLER, EVERYBODY, least_for, require
@@ -20,6 +21,8 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DOORKEEPER = web.AppKey("doorkeeper", Doorkeeper)
 RATES = web.AppKey("rates", Rates)
+CREDENTIAL = web.RequestKey("credential", Credential)
+"""What the caller came in with."""
 SAID = web.RequestKey("said", str)
 """The kind of the problem that was answered, if one was."""
 
@@ -74,8 +77,9 @@ async def know_caller(request: web.Request, handler: Answer) -> web.StreamRespon
     least = least_for(request)
     if least is not EVERYBODY:
         authorization = request.headers.get("Authorization", "")
-        known = await request.app[DOORKEEPER].caller_of(authorization, certificate_name(request))
-        request[CALLER] = known
+        shown = Shown(authorization, request.remote or "", certificate_name(request))
+        request[CREDENTIAL] = known = await request.app[DOORKEEPER].credential_of(shown)
+        request[CALLER] = known.caller
         bind_contextvars(credential=known.name)
         request.app[RATES].take(known.name)
         require(request, least, f"{request.method} {route_of(request)}")

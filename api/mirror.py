@@ -89,6 +89,11 @@ class Mirror:
         return self._informer.revision
 
     @property
+    def remembered(self) -> int:
+        """How many jobs that went are remembered."""
+        return len(self._gone)
+
+    @property
     def watchers(self) -> Sequence[Watcher]:
         """All who watch now."""
         return tuple(self._watchers)
@@ -130,28 +135,32 @@ class Mirror:
         Raises:
             Compacted: nobody knows any more, or the revision is not of this etcd's past.
         """
+        older: Sequence[JobId] = ()
         if revision < self._floor:
-            await self._remember_from(revision)
+            older = await self._gone_before(revision)
         elif revision > self.revision:  # another process was ahead of us, or etcd was restored from an older copy
             await self._store.list_at(self._keys.controller_wish, revision)
         changed = [(now.revision, job) for job, now in self._shown.items() if now.revision > revision]
         gone = [(went, job) for went, job in self._gone if went > revision and job not in self._shown]
-        return list(dict.fromkeys(job for _, job in sorted(changed + gone)))
+        return list(dict.fromkeys((*older, *(job for _, job in sorted(changed + gone)))))
 
     def end(self) -> None:
         """Let all watchers go."""
         for watcher in self._watchers:
             watcher.end()
 
-    async def _remember_from(self, revision: Revision) -> None:
-        """Learn which jobs went between a revision and the first one that we saw."""
+    async def _gone_before(self, revision: Revision) -> Sequence[JobId]:
+        """Return which jobs of a moment went before those we remember; remember them, too, as far as there is room."""
         then = await self._store.list_at(self._keys.wishes, revision)
-        floor = self._floor
-        if revision >= floor:
-            return  # somebody else asked, too, and was faster
+        if revision >= self._floor:
+            return ()  # somebody else asked, too, and was faster
+        remembered = {job for _, job in self._gone}
         jobs = (JobId(entry.key.removeprefix(self._keys.wishes)) for entry in then.entries)
-        self._gone.extendleft((floor, job) for job in jobs if job not in self._shown)
-        self._floor = revision
+        older = [job for job in jobs if job not in self._shown and job not in remembered]
+        if len(self._gone) + len(older) <= GONE_LIMIT:
+            self._gone.extendleft((self._floor, job) for job in older)
+            self._floor = revision
+        return older
 
     def _note(self, key: str, entry: Entry | None) -> None:
         if key.startswith(self._jobs):

@@ -81,7 +81,7 @@ class Done(Value):
 async def submit(request: web.Request) -> web.Response:
     """``POST /jobs``: wish for a job."""
     desk = request.app[DESK]
-    asked = idempotency.with_id(request, _checked(desk, await read_body(request)))
+    asked = await idempotency.with_id(request, _checked(desk, await read_body(request)))
     note(request, user=asked.user, template=asked.template)
     try:
         kept, _ = await asking.place(desk, asked, caller(request))

@@ -29,6 +29,11 @@ class Hashed:
         salt = secrets.token_bytes(16) if salt is None else salt
         return cls(cost, salt, hashlib.scrypt(password.encode(), salt=salt, n=cost, r=BLOCK, p=PARALLEL, dklen=32))
 
+    @classmethod
+    def of_nobody(cls, cost: int) -> "Hashed":
+        """Return a hash that no password has, and that takes as long to be compared as one that some password has."""
+        return cls(cost, secrets.token_bytes(16), secrets.token_bytes(32))
+
     def proves(self, password: str) -> bool:
         """Tell whether this is the password, in constant time."""
         return hmac.compare_digest(self.digest, Hashed.of(password, self.cost, self.salt).digest)

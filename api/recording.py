@@ -14,23 +14,16 @@ from reconciler.store.kv import Put, Revision, Unchanged
 V = TypeVar("V", bound=Value)
 
 
-async def record(
-    desk: Desk,
-    job: JobId,
-    key: str,
-    said: V,
-    repeats: Callable[[V], bool],
-    require_successor: Callable[[V], Awaitable[None]],
-) -> V:
+async def record(desk: Desk, job: JobId, key: str, kind: type[V], say: Callable[[V | None], Awaitable[V]]) -> V:
     """Write what a job says, and return what is written; it holds only while the wish is as it was read.
 
     Args:
         desk: where it is written.
         job: who speaks.
         key: its place, one for each job.
-        said: what the job says now.
-        repeats: tells whether that is what it said before.
-        require_successor: raises unless it may follow what another run said.
+        kind: what it is.
+        say: gives what is to be written, told what is there; that again if it says nothing new. Raises unless the
+            job may say it now.
 
     Raises:
         Problem: nobody wishes for the job, or others keep on writing.
@@ -38,11 +31,10 @@ async def record(
     for _ in range(wishes.ATTEMPTS):
         wish = await wanted(desk, job)  # a guard of the write: nothing that is said outlives its job
         entry = await desk.store.get(key)
-        if entry is not None:
-            known = decode(type(said), entry)
-            if repeats(known):
-                return known
-            await require_successor(known)
+        known = decode(kind, entry) if entry is not None else None
+        said = await say(known)
+        if said == known:
+            return said
         guards = [Unchanged(wish.key, wish.mod_revision), Unchanged(key, entry.mod_revision if entry else Revision(0))]
         try:
             await desk.store.commit(guards, [Put(key, encode(said))])

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.base import JOB_ID_PATTERN, Value
 from reconciler.model.report import Phase, Report, Service
-from reconciler.model.wish import AllowedSources, JobSpec, Labels, Minutes, NodeName, Wish
+from reconciler.model.wish import AllowedSources, BusyPorts, JobSpec, Labels, Minutes, NodeName, Wish
 
 JsonObject = dict[str, object]
 
@@ -64,6 +64,8 @@ class PortsRequest(Value):
     """How often Slurm has requeued the job (SLURM_RESTART_COUNT)."""
     node_rank: Annotated[int, Field(ge=0)] = 0
     """Which of the nodes the ports lead to, from 0."""
+    busy: BusyPorts = ()
+    """All ports that this run was given and that somebody else holds on its node: it is given others for them."""
 
     @field_validator("node_rank")
     @classmethod

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 async def submit(request: web.Request) -> web.Response:
     """``POST /v1/jobs``: check everything, then write one wish; the same id and spec again is the same job."""
     desk, body = request.app[DESK], await read_body(request)
-    asked = idempotency.with_id(request, asking.checked(desk, body.raw, body.members))
+    asked = await idempotency.with_id(request, asking.checked(desk, body.raw, body.members))
     note(request, user=asked.user, template=asked.template)
     if asked.paused:
         require(request, Role.OPERATOR, "A pause")

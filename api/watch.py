@@ -5,8 +5,10 @@ Events carry etcd's revision as their id, so any process of the API can go on wh
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -14,6 +16,7 @@ from structlog.contextvars import get_contextvars
 
 from api import frames
 from api.filters import JobFilter
+from api.middleware import CREDENTIAL, DOORKEEPER
 from api.mirror import MIRROR, Mirror, Watcher
 from api.problems import Problem
 from api.queries import read_query
@@ -30,13 +33,13 @@ READY_WITHIN_S = 5.0
 """A process that has just started knows the jobs this soon, or etcd does not answer."""
 
 BEAT_S = 15.0
-"""A watcher hears something this often: proxies take silence for the end."""
+"""A watcher hears something this often: proxies take silence for the end. A credential is looked at as often."""
 
 TAKEN_WITHIN_S = 30.0
 """A client that takes nothing for so long is cut; it comes back with the last id it saw."""
 
 LASTS_S = 3600.0
-"""A stream ends after so long, and its client comes back: a credential that was taken away is good for no longer."""
+"""A stream ends after so long and its client comes back: what else may have changed is looked at then."""
 
 JOBS_PER_WRITE = 200
 """So many events go out at once; in between other requests have their turn."""
@@ -58,13 +61,19 @@ async def watch(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={**HEADERS, "Bwvisu-Request-Id": str(get_contextvars()["request_id"])})
         await response.prepare(request)
         try:
-            await _Stream(mirror, watcher, response).tell(news, is_new=since is None)
+            await _Stream(mirror, watcher, response, _permission(request)).tell(news, is_new=since is None)
+        except _NoLongerWelcome:
+            log.info("watcher_sent_away")
         except ConnectionError:
             log.info("watcher_gone")
         except TimeoutError:
             log.warning("watcher_cut", taken_within_s=TAKEN_WITHIN_S)
             _cut(request)
     return response
+
+
+class _NoLongerWelcome(Exception):
+    """The credential that a stream was asked for with opens less than it did, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +83,21 @@ class _Stream:
     mirror: Mirror
     watcher: Watcher
     response: web.StreamResponse
+    may_hear: Callable[[], bool]
+    """Asked before each write."""
 
     async def tell(self, news: Sequence[JobId] | None, *, is_new: bool) -> None:
         """Say what the client missed, or everything where that is not known; then each change."""
         if news is None:
             await self._everything(is_reset=not is_new)
         else:
-            await self._write(self._frames(news), self.mirror.revision)
+            await self._changes(news)
         ends = _seconds() + LASTS_S
         while not self.watcher.over and _seconds() < ends:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
                     await self.watcher.wait()
-            except TimeoutError:
-                await self._send(b": here\nid: %d\n\n" % self.mirror.revision)
-                continue
-            await self._write(self._frames(self.watcher.take()), self.mirror.revision)
+            await self._changes()
 
     async def _everything(self, *, is_reset: bool) -> None:
         """Say all jobs as they are; what changes meanwhile is said again after them."""
@@ -105,7 +113,7 @@ class _Stream:
             if now is not None and self.watcher.wanted.wants(now.facts):
                 yield now.frame
 
-    def _frames(self, jobs: Sequence[JobId]) -> list[bytes]:
+    def _frames(self, jobs: Iterable[JobId]) -> list[bytes]:
         """Return what is true of these jobs now; one that is not to be seen any more is gone for this watcher."""
         return [frame for job in jobs if (frame := self._frame(job)) is not None]
 
@@ -117,18 +125,30 @@ class _Stream:
             return now.frame
         return frames.gone(job) if wanted.may_have_wanted(now.facts) else None
 
-    async def _write(self, told: Sequence[bytes], revision: Revision) -> None:
-        """Send events that together are true at a revision; only the last one carries it, so none can be missed."""
+    async def _changes(self, missed: Sequence[JobId] = ()) -> None:
+        """Say what the client missed and what came since, or that we are here.
+
+        The id is that of the very moment at which the changes were taken: one that came between would be passed by.
+        """
+        told = self._frames(dict.fromkeys((*missed, *self.watcher.take())))
+        revision = self.mirror.revision
         if not told:
+            await self._send(b": here\nid: %d\n\n" % revision)
             return
-        marked = [*told[:-1], frames.with_id(told[-1], revision)]
+        marked = [*told[:-1], frames.with_id(told[-1], revision)]  # only the last one carries it, so none can be missed
         for first in range(0, len(marked), JOBS_PER_WRITE):
             await self._send(b"".join(marked[first : first + JOBS_PER_WRITE]))
 
     async def _send(self, text: bytes) -> None:
+        if not self.may_hear():
+            raise _NoLongerWelcome
         async with asyncio.timeout(TAKEN_WITHIN_S):
             await self.response.write(text)
         await asyncio.sleep(0)  # a write that finds room does not wait, and others want their turn
+
+
+def _permission(request: web.Request) -> Callable[[], bool]:
+    return partial(request.app[DOORKEEPER].still_takes, request[CREDENTIAL])
 
 
 async def _ready(mirror: Mirror) -> None:

@@ -25,6 +25,7 @@ from reconciler.controllers.orphans import MassHold, OrphanController
 from reconciler.controllers.ports import Ports, PortSettings
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.resync import ResyncController
+from reconciler.controllers.rights import RightsController
 from reconciler.controllers.rooms import Rooms
 from reconciler.controllers.scripts import TemplateScripts
 from reconciler.controllers.sight import Sight
@@ -95,6 +96,7 @@ class Controller:
         )
         users = UserController(world, self.store, hands.slurm, self.informer.reached, self.now)
         nodes = NodeController(world, self.store, hands.slurm, self._gateway_reports(sight), self.informer.reached)
+        rights = RightsController(hands.slurm, queues.nodes)
         resyncs = ResyncController(world, queues, hands.slurm, hands.gateways, config.reconciler.resync_period_s)
         yield Worker("resync", queues.resyncs, resyncs.reconcile, timeout_s), 1
         yield Worker("job", queues.jobs, jobs.reconcile, timeout_s), config.reconciler.workers
@@ -105,6 +107,7 @@ class Controller:
         yield Worker("lease", queues.leases, leases.reconcile, timeout_s), 2
         yield Worker("user", queues.users, users.reconcile, timeout_s), 2
         yield Worker("node", queues.nodes, nodes.reconcile, timeout_s), 1
+        yield Worker("rights", queues.rights, rights.reconcile, timeout_s), 1
         yield Worker("events", queues.events, self.events.reconcile, timeout_s), 1
 
     def _doubt(self, what: str, look_interval_s: float, tell: Tell) -> Doubt:

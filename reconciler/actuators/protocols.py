@@ -91,6 +91,15 @@ class BatchSystem(Protocol):
             Refused: Slurm said no.
         """
 
+    async def learn_rights(self, name: str) -> bool:
+        """Find out what a command node permits beside the commands that every site needs, unless that is known.
+
+        Returns whether `nodes` say something new by it.
+
+        Raises:
+            Retryable: the node did not say.
+        """
+
     async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
         """Change the time limit of exactly this job; one that is already gone counts as changed.
 

@@ -9,6 +9,6 @@ and its call.
 ``template``   reads a template               ``variables``  do the portal's variables fit it?
 ``declarations`` what it says of its variables ``description`` what a portal may show of it
 ``library``    the templates of a site        ``render``     all of it together
-``forwarding`` the lines around the client     ``keyhole_client`` the program inside them, for python3 from 3.6 up
+``forwarding`` the lines around the client    ``keyhole_client``, ``keyhole_call``, ``keyhole_watch`` the program inside
 ``token``      a job's token and signatures   ``options``    what is asked of sbatch
 """

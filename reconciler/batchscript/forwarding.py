@@ -7,7 +7,9 @@ only: no argument, no exported variable, no file of its own.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 
 from reconciler.model.base import JobId
@@ -31,6 +33,11 @@ class KeyholeCall:
         call = asdict(self) | {"servers": [f"{ip}:{port}" for ip, port in self.servers]}
         return json.dumps(call)
 
+
+_MODULES = ("keyhole_call", "keyhole_watch", "keyhole_client")
+"""Of the client; each needs only those before it."""
+
+_OF_EACH_OTHER = re.compile(r"^from reconciler\.[\w.]+ import .*\n", re.MULTILINE)
 
 _CLIENT = """\
 # The client of the keyhole. -I: nothing that others may write, such as a module in /tmp, is ever imported.
@@ -59,10 +66,17 @@ unset bwvisu_ports
 """
 
 
+@cache
+def client() -> str:
+    """Return the client as one program: its modules one after the other, without what each imports of the others."""
+    folder = files("reconciler.batchscript")
+    texts = (folder.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in _MODULES)
+    return _OF_EACH_OTHER.sub("", "\n\n".join(texts))
+
+
 def client_lines(call: KeyholeCall) -> str:
     """Return the lines for the place before the first command."""
-    client = files("reconciler.batchscript").joinpath("keyhole_client.py").read_text(encoding="utf-8")
-    return _CLIENT.format(client=client.rstrip("\n"), call=call.as_json())
+    return _CLIENT.format(client=client().rstrip("\n"), call=call.as_json())
 
 
 def request_lines(ports: int) -> str:

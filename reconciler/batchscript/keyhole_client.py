@@ -1,4 +1,4 @@
-"""Speak to the keyhole from inside a job; travels in the batch script and runs on any python3 from 3.6 up.
+"""Speak to the keyhole from inside a job; travels in the batch script, and runs on any python3 from 3.6 up.
 
 ``ports``: ask for ports; standard output is lines of shell for the batch script to evaluate.
 ``watch SCRIPT ARGUMENT...``: run the batch script, and tell how it ended; the exit status is the script's own.
@@ -7,54 +7,31 @@ Standard input: one line of JSON (see `Call`). Standard error: one sentence per 
 went wrong. Standard library only, no syntax after 3.6.
 """
 
-import hashlib
-import hmac
 import http.client
 import ipaddress
 import json
 import os
 import random
 import re
-import signal
 import socket
-import stat
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-REQUEST_TIMEOUT_S = 40.0
-"""One request; must exceed the time for which the keyhole itself waits before it says "not yet"."""
-EXIT_TIMEOUT_S = 2.0
-"""One try to tell the end; Slurm gives a cancelled job 30 s (KillWait) to come to it."""
-LOG_TAIL_BYTES = 8192
-BIND_PATIENCE_S = 10.0
+from reconciler.batchscript.keyhole_call import FINAL, Call, ask, say
+from reconciler.batchscript.keyhole_watch import watch
+
+BIND_PATIENCE_S = 2.0
 """A port may be taken for a moment by a connection that somebody on this node opens to elsewhere."""
+BUSY_LIMIT = 32
+"""The keyhole gives other ports for so many in all."""
 RANK = "KEYHOLE_NODE_RANK"
 """The script may name the node that its ports lead to: 0, the default, is the first of the job's."""
-FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
-"""Signals that Slurm may send to the batch script alone; the watcher passes them on."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 NODES_LIMIT = 1024
 OK = 200
 NOT_YET = 202
-TOLD = 204
-FINAL = (400, 403, 404, 405, 409, 413, 415, 422)
-"""Statuses that asking again does not change."""
-
-
-class Call(NamedTuple):
-    """What the batch script tells this client."""
-
-    job: str
-    token: str
-    servers: "list[str]"
-    ports: int
-    patience_s: float
-    authority: str = ""
-    """The certificate of who signed the servers' certificates; empty where they speak plain HTTP."""
 
 
 class Refusal(Exception):
@@ -88,46 +65,6 @@ def _numbers(piece: str) -> "list[str]":
     return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
 
 
-def sign(token: str, path: str, body: bytes) -> "dict[str, str]":
-    """Return the headers that prove who asks: an HMAC over method, path, time, nonce and the body's digest."""
-    timestamp, nonce = str(int(time.time())), os.urandom(16).hex()
-    text = "\n".join(("POST", path, timestamp, nonce, hashlib.sha256(body).hexdigest()))
-    signature = hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
-    return {
-        "Content-Type": "application/json",
-        "Bwvisu-Timestamp": timestamp,
-        "Bwvisu-Nonce": nonce,
-        "Bwvisu-Signature": signature,
-    }
-
-
-def say(sentence: str) -> None:
-    """Write a sentence into the job's log at once: before Python 3.9 standard error is buffered in a file."""
-    sys.stderr.write(f"bwvisu: {sentence}\n")
-    sys.stderr.flush()
-
-
-def connect(server: str, authority: str, timeout_s: float) -> "http.client.HTTPConnection":
-    """Return a connection, made with its first request; with an authority only to a server that it signed for."""
-    if not authority:
-        return http.client.HTTPConnection(server, timeout=timeout_s)
-    import ssl  # noqa: PLC0415 - some pythons are built without it, and do well on plain HTTP
-
-    context = ssl.create_default_context(cadata=authority)
-    return http.client.HTTPSConnection(server, timeout=timeout_s, context=context)
-
-
-def ask(server: str, call: Call, path: str, body: bytes, timeout_s: float = REQUEST_TIMEOUT_S) -> "tuple[int, str]":
-    """Send one signed request and return the status and the text of its answer; straight, through no proxy."""
-    connection = connect(server, call.authority, timeout_s)
-    try:
-        connection.request("POST", path, body, sign(call.token, path, body))
-        answer = connection.getresponse()
-        return answer.status, answer.read(1 << 20).decode("utf-8", "replace")
-    finally:
-        connection.close()
-
-
 def ask_all(call: Call, body: bytes) -> "tuple[int, str]":
     """Try the servers in their order; return the first answer that is one, or status 0 and the last trouble."""
     trouble = "no server is configured"
@@ -145,9 +82,9 @@ def ask_all(call: Call, body: bytes) -> "tuple[int, str]":
     return 0, trouble
 
 
-def ask_until_answered(call: Call, body: bytes) -> str:
-    """Go round the servers with growing pauses, until one gives the ports or patience runs out."""
-    gives_up, pause_s = time.monotonic() + call.patience_s, FIRST_PAUSE_S
+def ask_until_answered(call: Call, body: bytes, gives_up: float) -> str:
+    """Go round the servers with growing pauses, until one gives the ports or the time to give up has come."""
+    pause_s = FIRST_PAUSE_S
     while True:
         status, text = ask_all(call, body)
         if status == OK:
@@ -181,8 +118,8 @@ def as_shell(answer: str, ports: int) -> str:
     return "".join(lines)
 
 
-def request_body(ports: int, environment: "Mapping[str, str]") -> bytes:
-    """Return the request for ports, with what Slurm tells the job of itself."""
+def request_body(ports: int, busy: "Sequence[int]", environment: "Mapping[str, str]") -> bytes:
+    """Return the request for ports, with what Slurm tells the job of itself and the ports that it cannot use."""
     asked = {
         "ports": ports,
         "nodes": expand(environment.get("SLURM_NODELIST") or environment["SLURM_JOB_NODELIST"]),
@@ -190,96 +127,61 @@ def request_body(ports: int, environment: "Mapping[str, str]") -> bytes:
         "restarts": int(environment.get("SLURM_RESTART_COUNT") or 0),
         "node-rank": int(environment.get(RANK) or 0),
     }
-    return json.dumps(asked, sort_keys=True).encode()
+    return json.dumps(dict(asked, busy=busy) if busy else asked, sort_keys=True).encode()
 
 
-def require_free(answer: str) -> None:
-    """Make sure, by binding them, that the application can listen on its ports on this node."""
+def taken(answer: str) -> "list[int]":
+    """Return the ports on which the application cannot listen on this node, found by binding them for a while."""
+    left = [int(service["port"]) for service in json.loads(answer)["services"]]
     gives_up = time.monotonic() + BIND_PATIENCE_S
-    for service in json.loads(answer)["services"]:
-        while True:
-            try:
-                _bind(int(service["port"]))
-                break
-            except OSError as error:
-                if time.monotonic() > gives_up:
-                    raise Refusal(f"port {service['port']} is taken on this node: {error}") from error
-                time.sleep(FIRST_PAUSE_S)
+    while True:
+        left = [port for port in left if not _binds(port)]
+        if not left or time.monotonic() > gives_up:
+            return left
+        time.sleep(FIRST_PAUSE_S)
 
 
-def _bind(port: int) -> None:
+def _binds(port: int) -> bool:
     """Do what a server does: a port is free although connections of an earlier one are being forgotten."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trial.bind(("", port))
-        trial.listen(1)
+        try:
+            trial.bind(("", port))
+            trial.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def usable_ports(call: Call, environment: "Mapping[str, str]") -> str:
+    """Return the lines of shell for ports that the application can listen on; asks for others in place of taken ones.
+
+    Ports of another node cannot be tried from this one, and are taken as they come.
+    """
+    gives_up = time.monotonic() + call.patience_s
+    busy: list[int] = []
+    while True:
+        answer = ask_until_answered(call, request_body(call.ports, busy, environment), gives_up)
+        lines = as_shell(answer, call.ports)
+        found = taken(answer) if int(environment.get(RANK) or 0) == 0 else []
+        if not found:
+            return lines
+        busy += found
+        told = ", ".join(map(str, found))
+        if len(busy) > BUSY_LIMIT:
+            raise Refusal(f"port {told} is taken on this node, and {BUSY_LIMIT} at most are given anew")
+        say(f"port {told} is taken on this node; asking for another")
 
 
 def ports(call: Call) -> int:
     """Ask, and print the lines; the exit status is 1 when there are no ports."""
     try:
-        answer = ask_until_answered(call, request_body(call.ports, os.environ))
-        lines = as_shell(answer, call.ports)
-        if int(os.environ.get(RANK) or 0) == 0:  # another node's ports cannot be tried from this one
-            require_free(answer)
+        lines = usable_ports(call, os.environ)
     except (Refusal, KeyError, ValueError, TypeError) as error:
         say(f"no ports: {type(error).__name__}: {error}")
         return 1
     sys.stdout.write(lines)
     return 0
-
-
-def watch(call: Call, script: "list[str]") -> int:
-    """Run a script as Slurm would, tell the keyhole how it ended, and return its exit status as a shell counts it."""
-    environment = dict(os.environ, BWVISU_WATCHED=os.environ.get("SLURM_JOB_ID", "none"))
-    words = interpreter(script[0]) + script
-    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603 - the job's own script
-    for name in FORWARDED:
-        signal.signal(getattr(signal, name), lambda number, _frame: child.send_signal(number))
-    status = child.wait()
-    exit_code = status if status >= 0 else 128 - status
-    try:
-        tell_exit(call, exit_body(exit_code, log_tail(), os.environ))
-    except (KeyError, ValueError, OSError) as error:
-        say(f"how this script ended is not told: {type(error).__name__}: {error}")
-    return exit_code
-
-
-def interpreter(script: str) -> "list[str]":
-    """Return the words of a script's ``#!`` line, the rest of the line being one word, as Linux has it."""
-    with open(script, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - no need to load pathlib
-        return file.readline().strip()[2:].split(None, 1)
-
-
-def log_tail() -> str:
-    """Return the end of the job's log, which standard output leads to; empty where it is no file."""
-    if not stat.S_ISREG(os.fstat(1).st_mode):
-        return ""
-    with open("/proc/self/fd/1", "rb") as log:  # noqa: PTH123 - no need to load pathlib
-        log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
-        return log.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
-
-
-def exit_body(exit_code: int, tail: str, environment: "Mapping[str, str]") -> bytes:
-    """Return what the keyhole is told of the end."""
-    told = {
-        "slurm-job-id": int(environment["SLURM_JOB_ID"]),
-        "restarts": int(environment.get("SLURM_RESTART_COUNT") or 0),
-        "exit-code": exit_code,
-        "log-tail": tail,
-    }
-    return json.dumps(told, sort_keys=True).encode()
-
-
-def tell_exit(call: Call, body: bytes) -> None:
-    """Tell each server in turn until one has heard it, twice at most; none is waited for long, and none must."""
-    for server in call.servers[:3] * 2:
-        try:
-            status, _ = ask(server, call, f"/keyhole/v1/jobs/{call.job}/exit", body, EXIT_TIMEOUT_S)
-        except (OSError, http.client.HTTPException):
-            continue
-        if status == TOLD or status in FINAL:
-            return
 
 
 def main(words: "list[str]") -> int:

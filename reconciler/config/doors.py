@@ -61,6 +61,11 @@ class Api(Section):
     """What each credential may ask in the long run, of each process of the API."""
     requests_burst: Annotated[int, Field(ge=1, le=100_000)] = 500
     """What it may ask at once, before that counts."""
+    wrong_passwords_per_s: Annotated[float, Field(gt=0, le=100_000)] = 0.1
+    """Wrong passwords that are heard from each address in the long run, by each process of the API; a password that was
+    right before, bearer tokens and certificates are let in beside them."""
+    wrong_passwords_burst: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Wrong passwords that are heard from an address at once, before that counts."""
     connections_limit: ConnectionsLimit = 4096
     """Connections that the portal's interface holds at once; more are hung up on."""
     connections_per_peer: ConnectionsLimit = 2048

@@ -15,7 +15,7 @@ from reconciler.model.base import GatewayName, Value
 from reconciler.model.event import Happening, command_node_subject, controller_subject, gateway_subject
 from reconciler.model.lease import Lease
 from reconciler.model.report import Report
-from reconciler.model.wish import Wish
+from reconciler.model.wish import ForwardRequest, Wish
 from reconciler.plan.chronicle import Noted, Page, page
 from reconciler.plan.happenings import happenings
 from reconciler.store.codec import encode
@@ -83,7 +83,7 @@ class EventController:
         match value:
             case Wish() | Report():
                 return value.id
-            case Lease():
+            case Lease() | ForwardRequest():
                 return value.job
             case _ if key.startswith(keys.gateways):
                 return gateway_subject(key.removeprefix(keys.gateways))

@@ -18,7 +18,7 @@ from reconciler.controllers.queues import CLUSTER, Queues
 from reconciler.controllers.shelves import Stored
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
-from reconciler.errors import Conflict, NodeUnfit, Retryable, Terminal, Unreachable
+from reconciler.errors import Conflict, NodeUnfit, Refused, Retryable, Terminal, Unreachable
 from reconciler.loop.workqueue import Priority
 from reconciler.model.base import JobId
 from reconciler.model.decision import (
@@ -37,11 +37,12 @@ from reconciler.model.decision import (
     SetTimeLimit,
     Submit,
 )
-from reconciler.model.queue import Submission
+from reconciler.model.queue import QueueRow, Submission
 from reconciler.model.report import Report
 from reconciler.model.wish import Wish
 from reconciler.plan import status
 from reconciler.plan.job import plan
+from reconciler.plan.timelimit import answered
 from reconciler.store.codec import encode
 from reconciler.store.kv import Delete, KeyValueStore, Put, Revision, Unchanged
 
@@ -220,8 +221,7 @@ class _Pass:
                 await self._c.slurm.cancel(row)
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case SetTimeLimit(row, minutes):
-                await self._c.slurm.set_time_limit(row, minutes)
-                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+                await self._limit(row, minutes)
             case Look():
                 self._c.queues.listings.add(CLUSTER, Priority.URGENT)
             case LeasePorts():
@@ -234,6 +234,17 @@ class _Pass:
                 await self._c.reached(await self._c.ports.release(leases))
             case Forget():
                 await self._forget()
+
+    async def _limit(self, row: QueueRow, minutes: int) -> None:
+        """Change the time limit and write down what Slurm says to it: it is asked once, whatever comes of it."""
+        refused = None
+        try:
+            await self._c.slurm.set_time_limit(row, minutes)
+        except Refused as error:
+            refused = str(error)
+        self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+        if self._report is not None:
+            await self._write(answered(self._report, minutes, refused, self._c.now()))
 
     async def _take(self, choosing: AbstractAsyncContextManager[Groups]) -> None:
         """Lease the chosen ports and rewrite the report in one transaction.

@@ -18,7 +18,8 @@ def line(world: World) -> list[ForwardRequest]:
     """
 
     def is_served(request: ForwardRequest) -> bool:
-        held = {lease.index for lease in world.leases.of_job(JobId(request.job)) if not lease.released}
+        leases = (lease for lease in world.leases.of_job(JobId(request.job)) if not lease.released)
+        held = {lease.index for lease in leases if not request.cannot_use(lease.run, lease.internal_port)}
         return held >= set(range(request.ports))
 
     return sorted((request for request in world.forwards.unserved(is_served) if _waits(world, request)), key=turn)

@@ -106,7 +106,8 @@ class Ports:
         addresses = {node: await gateway.resolve(f"{node}{self.settings.hostname_suffix}") for node in nodes}
         taken, before = self.rooms.taken(name), _lost(seen, wanted)
         kept = {i: b.external_port for i, b in before.items() if b.gateway == name and b.external_port not in taken}
-        avoided = taken | frozenset(kept.values())
+        busy = seen.forward.busy if seen.forward is not None else ()
+        avoided = taken.union(kept.values(), busy)
         count = len(wanted.indices) - len(kept)
         fresh = iter(await self.free.everywhere(gateway, avoided, tuple(addresses.values()), count))
         chosen = []
@@ -195,7 +196,7 @@ def _grouped(writes: Sequence[LeaseWrite]) -> Groups:
 
 
 def _lost(seen: Seen, wanted: LeasePorts) -> dict[int, Service]:
-    """Return by index the links that this run had: somebody deleted their leases, and its application listens there."""
+    """Return by index the links that this run had and uses: somebody deleted their leases."""
     services = seen.report.services if seen.report is not None else ()
     ours = (service for service in services if service.run == wanted.run and service.index in wanted.indices)
-    return {service.index: service for service in ours}
+    return {service.index: service for service in ours if not seen.is_busy(service.run, service.internal_port)}

@@ -109,6 +109,11 @@ class Previewer:
             sight.listing = await self.hands.slurm.listing()
         except Retryable as error:
             log.warning("slurm_not_seen", message=str(error))
+        for node in self.hands.slurm.nodes:
+            try:
+                await self.hands.slurm.learn_rights(node.name)
+            except Retryable as error:
+                log.warning("rights_not_known", message=str(error))
         for name, gateway in self.hands.gateways.items():
             try:
                 asked = self.now()

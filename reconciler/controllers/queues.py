@@ -27,6 +27,14 @@ def _probing() -> WorkQueue[K]:
     return WorkQueue(PROBING)
 
 
+UNHURRIED = Backoff(base_s=4.0, cap_s=300.0)
+"""A question that hangs costs the node a process each time, and little hangs on the answer."""
+
+
+def _unhurried() -> WorkQueue[K]:
+    return WorkQueue(UNHURRIED)
+
+
 @dataclass
 class Queues:
     """Every queue of the controller. They carry keys; what to do is found out in the pass."""
@@ -39,6 +47,7 @@ class Queues:
     leases: WorkQueue[str] = field(default_factory=WorkQueue)
     users: WorkQueue[str] = field(default_factory=WorkQueue)
     nodes: WorkQueue[str] = field(default_factory=WorkQueue)
+    rights: WorkQueue[str] = field(default_factory=_unhurried)
     resyncs: WorkQueue[str] = field(default_factory=WorkQueue)
     events: WorkQueue[str] = field(default_factory=WorkQueue)
 
@@ -72,6 +81,7 @@ class Queues:
             self.leases,
             self.users,
             self.nodes,
+            self.rights,
             self.resyncs,
             self.events,
         )

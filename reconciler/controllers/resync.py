@@ -27,6 +27,8 @@ class ResyncController:
         for gateway in self.gateways:
             queues.gateways.add(gateway, priority)
             queues.health.add(gateway, priority)
+        for node in self.slurm.nodes:
+            queues.rights.add(node.name, priority)
         reported = {*world.gateways.names(), *world.leases.gateways()}
         for name in sorted({*self.gateways, *(node.name for node in self.slurm.nodes), *reported}):
             queues.nodes.add(name, priority)

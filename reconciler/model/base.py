@@ -65,3 +65,10 @@ class Value(BaseModel):
         populate_by_name=True,
         use_attribute_docstrings=True,
     )
+
+
+class Observed(Value):
+    """A value that the controller alone writes. Who reads one passes over members that a later version has added.
+
+    A member that must not be passed over, such as one that narrows who may connect, takes a new schema version.
+    """

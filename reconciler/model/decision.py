@@ -87,6 +87,15 @@ class Seen:
         """Return the leases that were not given back."""
         return tuple(link.lease for link in self.links if not link.lease.released)
 
+    @property
+    def busy_leases(self) -> tuple[Lease, ...]:
+        """Return the open leases that lead to a port on which the job could not listen: whoever does is another."""
+        return tuple(lease for lease in self.open_leases if self.is_busy(lease.run, lease.internal_port))
+
+    def is_busy(self, run: str, internal_port: int) -> bool:
+        """Whether this run of the job said that somebody else holds this port of its node."""
+        return self.forward is not None and self.forward.cannot_use(run, internal_port)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import Moment, Value, rfc3339
+from reconciler.model.base import Moment, Observed, rfc3339
 
 Level = Literal["info", "warning"]
 """``warning``: something that nobody wished."""
@@ -17,7 +17,7 @@ THINGS_TOLD = 8
 """Of many ports or rules that one thing happened to, so many are named; the others are counted."""
 
 
-class Event(Value):
+class Event(Observed):
     """``events/<subject>/<time>``: one thing that happened to one subject, once or again and again."""
 
     schema_version: Literal[1] = 1

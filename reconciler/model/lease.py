@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import JOB_ID_PATTERN, Moment, Network, Value
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Network, Observed
 
 
-class Lease(Value):
+class Lease(Observed):
     """``leases/ports/<gateway>/<port>``: one port, one owner, written in one transaction.
 
     The rules on a gateway are a function of its leases: one that is not released is open, a released one is closed.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from reconciler.model.base import JOB_ID_PATTERN, Moment, UserName, Value
+from reconciler.model.base import JOB_ID_PATTERN, Moment, Observed, UserName, Value
 
 
 class Phase(StrEnum):
@@ -42,6 +42,15 @@ class Condition(Value):
     """``Ending``: when the job ends if nothing changes."""
 
 
+class LimitChange(Value):
+    """The last change of the time limit that Slurm has answered; gone when the limit is as wished."""
+
+    minutes: int
+    answered: Moment
+    refused: str | None = None
+    """Why it was not made; None: Slurm has accepted it, which need not mean that it has made it."""
+
+
 class SlurmRecord(Value):
     """Our side of the Slurm job, and Slurm's as last seen.
 
@@ -65,6 +74,8 @@ class SlurmRecord(Value):
     ends: Moment | None = None
     time_limit_minutes: int | None = None
     """As Slurm has it; None: not seen yet, or no limit."""
+    limit_change: LimitChange | None = None
+    """The last one that was asked for and is not to be seen."""
     expected_start: Moment | None = None
     """While it waits: Slurm's estimate, to some minutes; None where Slurm has none."""
     queue_position: int | None = None
@@ -95,7 +106,7 @@ class Service(Value):
     """What the last probe said; None before the first one."""
 
 
-class Report(Value):
+class Report(Observed):
     """``observed/jobs/<job-id>``."""
 
     schema_version: Literal[1] = 1
@@ -116,7 +127,7 @@ class Report(Value):
         return any(c.type == "Finished" and c.status == "True" for c in self.conditions)
 
 
-class UserAnswer(Value):
+class UserAnswer(Observed):
     """``observed/users/<name>``: whether the user exists on the cluster. Goes by itself after a while."""
 
     schema_version: Literal[1] = 1
@@ -126,7 +137,7 @@ class UserAnswer(Value):
     checked: Moment
 
 
-class NodeReport(Value):
+class NodeReport(Observed):
     """``observed/command-nodes/<name>``: is the node of use? A gateway's says more, see `reconciler.model.gateway`."""
 
     schema_version: Literal[1] = 1

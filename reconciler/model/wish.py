@@ -31,6 +31,12 @@ Labels = Annotated[dict[LabelText, LabelText], Field(max_length=32)]
 AllowedSources = Annotated[tuple[Network, ...], Field(max_length=64)]
 """Each is one more rule on the way of every packet to the job's ports."""
 
+BUSY_LIMIT = 32
+"""So many ports one run of a job may give back as taken: each rests through a quarantine, and others need some too."""
+
+BusyPorts = Annotated[tuple[Annotated[int, Field(ge=1024, le=65535)], ...], Field(max_length=BUSY_LIMIT)]
+"""Ports of the job's node that its application cannot listen on."""
+
 
 class Resources(Value):
     """What to ask of Slurm; what is left out, the template or the site decides."""
@@ -110,7 +116,9 @@ class ForwardRequest(Value):
     node_rank: Annotated[int, Field(ge=0)] = 0
     """Which of the nodes the ports lead to, from 0."""
     digest: str
-    """SHA-256 of the request as it was signed: the same again is answered again, another is refused."""
+    """SHA-256 of the request as it was signed, `busy` aside: the same again is answered again, another is refused."""
+    busy: BusyPorts = ()
+    """Ports that were this run's, and that somebody else holds on its node: it has others in their place."""
     asked: Moment
 
     @property
@@ -122,6 +130,10 @@ class ForwardRequest(Value):
     def node(self) -> str:
         """Where the ports lead; a rank that the job does not have is its last node."""
         return self.nodes[min(self.node_rank, len(self.nodes) - 1)]
+
+    def cannot_use(self, run: str, internal_port: int) -> bool:
+        """Whether the run that asked could not listen on this port of its node; of other runs nothing is known."""
+        return run == self.run and internal_port in self.busy
 
 
 class ExitReport(Value):

@@ -7,7 +7,7 @@ from reconciler.model.event import Happening, Level
 from reconciler.model.gateway import LEAVING, Duty, GatewayReport
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, SlurmRecord
-from reconciler.model.wish import ControllerWish, Wish
+from reconciler.model.wish import ControllerWish, ForwardRequest, Wish
 
 EXPECTED_ENDS = frozenset({"Completed", "Cancelled"})
 """Reasons of an end that nobody needs to be warned of."""
@@ -32,6 +32,8 @@ def happenings(subject: str, before: Value | None, after: Value | None) -> Itera
             yield from _of_report(subject, before, after)
         case (Lease() | None, Lease() | None):
             yield from _of_lease(subject, before, after)
+        case (ForwardRequest() | None, ForwardRequest()):
+            yield from _of_request(subject, before, after)
         case (NodeReport() | None, NodeReport()):
             yield from _of_node(subject, before, after)
         case (ControllerWish() | None, ControllerWish() | None):
@@ -159,6 +161,13 @@ def _of_lease(subject: str, before: Lease | None, after: Lease | None) -> Iterat
 
 def _port(lease: Lease) -> str:
     return f"{lease.gateway}:{lease.port}"
+
+
+def _of_request(subject: str, before: ForwardRequest | None, after: ForwardRequest) -> Iterator[Happening]:
+    known = before.busy if before is not None and before.run == after.run else ()
+    if fresh := tuple(str(port) for port in after.busy if port not in known):
+        sentence = f"Something else holds ports of {after.node} that it was given, so it gets others:"
+        yield Happening(subject, "warning", "PortsBusy", sentence, fresh)
 
 
 def _of_node(subject: str, before: NodeReport | None, after: NodeReport) -> Iterator[Happening]:

@@ -162,6 +162,8 @@ def _run(seen: Seen, view: SlurmView, now: datetime) -> Decision:
     outdated = _release(seen, but_of=seen.forward.run)
     if outdated:
         return Decision("PortsOfEarlierRun", report, (*outdated, *surplus), STEP_S)
+    if seen.busy_leases:
+        return Decision("PortsBusy", report, (*_releasing(seen.busy_leases), *surplus), STEP_S)
     leased = {lease.index for lease in seen.open_leases}
     missing = tuple(index for index in range(seen.forward.ports) if index not in leased)
     if missing:

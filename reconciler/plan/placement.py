@@ -62,10 +62,11 @@ class Placement:
 
 
 def place(seen: Seen) -> Placement:
-    """Return the placement of the job's open ports."""
+    """Return the placement of the job's open ports; one that the job could not use serves nobody and goes nowhere."""
     by_index: dict[int, list[Link]] = {}
+    busy = frozenset(seen.busy_leases)
     for link in seen.links:
-        if not link.lease.released:
+        if not link.lease.released and link.lease not in busy:
             by_index.setdefault(link.lease.index, []).append(link)
     if all(len(links) == 1 for links in by_index.values()) and not LEAVING.intersection(seen.duties.values()):
         return Placement(tuple(by_index[index][0] for index in sorted(by_index)), (), (), moving=False)

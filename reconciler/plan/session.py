@@ -15,7 +15,7 @@ from reconciler.plan.estimate import with_estimate
 from reconciler.plan.lifetime import DECIDED, ENDING, decided, ending, look_again_s
 from reconciler.plan.slurm import SlurmView, Standing
 from reconciler.plan.status import PROGRESSING
-from reconciler.plan.timelimit import CHANGE_AGAIN_S, CHANGING, TIME_LIMIT, is_due, time_limit
+from reconciler.plan.timelimit import ANSWERED, SHOWN_AFTER_S, TIME_LIMIT, due_in_s, is_as_wished, settled, time_limit
 
 CANCEL_AGAIN_S = 5.0
 """A cancel that shows no effect is repeated this late (seconds)."""
@@ -66,13 +66,18 @@ def _end(report: Report, end: Condition, seen: Seen, view: SlurmView) -> Decisio
 def _time_limited(decision: Decision, seen: Seen, row: QueueRow, now: datetime) -> Decision:
     """Return the decision with the change of a time limit that is not as wished, or with why there is none."""
     claim, minutes = time_limit(seen, row, now), seen.wish.spec.resources.time_limit_minutes
-    if claim is None or minutes is None:
-        return decision
+    if minutes is None or is_as_wished(seen, row):
+        return replace(decision, report=settled(decision.report))
     said = (c for c in decision.report.conditions if c.type == ENDING)
-    decision = replace(decision, report=_saying(decision.report, *said, claim))
-    if is_due(seen, claim, now):
+    claims = (claim,) if claim is not None else ()
+    decision = replace(decision, report=_saying(decision.report, *said, *claims))
+    if seen.sets_time_limits is None:
+        return _sooner(decision, SHOWN_AFTER_S)  # until a command node has said what it permits
+    if not seen.sets_time_limits:
+        return decision
+    if (wait_s := due_in_s(seen, now)) == 0:
         decision = replace(decision, actions=(*decision.actions, SetTimeLimit(row, minutes)))
-    return _sooner(decision, CHANGE_AGAIN_S) if claim.reason == CHANGING else decision
+    return _sooner(decision, wait_s if claim is not None and claim.reason in ANSWERED else SHOWN_AFTER_S)
 
 
 def _explained(report: Report, last: Report) -> Report:

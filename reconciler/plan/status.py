@@ -200,7 +200,8 @@ def _is_nobodys(link: Link, seen: Seen) -> bool:
 
 
 def _services(seen: Seen) -> tuple[Service, ...]:
-    last = seen.report.services if seen.report is not None else ()
+    told = seen.report.services if seen.report is not None else ()
+    last = tuple(service for service in told if not seen.is_busy(service.run, service.internal_port))
     if not all_live(seen) or (last and not all_known(seen)):
         return last
     return tuple(_service(link) for link in _open_links(seen))

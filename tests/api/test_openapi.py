@@ -55,9 +55,8 @@ async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
     """Serve a site with one job whose report holds all there is to report; streams end by themselves."""
     monkeypatch.setattr("api.watch.LASTS_S", 0.01)
     monkeypatch.setattr("api.watch.BEAT_S", 0.01)
-    unlimited = world.config.api.model_copy(
-        update={"requests_per_s": 1e4, "requests_burst": 10_000, "body_limit_bytes": 1 << 20}
-    )
+    limits = {f"{what}_{limit}": 10_000 for what in ("requests", "wrong_passwords") for limit in ("per_s", "burst")}
+    unlimited = world.config.api.model_copy(update=limits | {"body_limit_bytes": 1 << 20})
     world.config = world.config.model_copy(update={"api": unlimited})
     await world.answer("alice", 20001)
     await world.node("command-1", healthy=True)

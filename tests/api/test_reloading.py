@@ -9,14 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from api import credentials
-from api.auth import Doorkeeper
+from api.auth import Shown
 from api.client import Portal
 from api.credentials import Certificate, Token
 from api.problems import Problem
 from api.reloading import LOOK_S, Reloadable, follow
 from api.roles import Role
 from reconciler.errors import ConfigError
-from tests.unit.api.conftest import AUTHORIZATION, credential
+from tests.unit.api.conftest import AUTHORIZATION, credential, doorkeeper
 
 pytestmark = pytest.mark.looptime
 
@@ -27,7 +27,7 @@ class Site:
     def __init__(self, path: Path) -> None:
         self.path, self.hang_up = path, asyncio.Event()
         self.write(credential("portal", Role.PORTAL))
-        self.doorkeeper = Doorkeeper(credentials.load(path))
+        self.doorkeeper = doorkeeper(credentials.load(path))
         self.reloadable = Reloadable("credentials", (path,), self._load)
 
     def _load(self) -> None:
@@ -50,7 +50,7 @@ class Site:
     async def lets_in(self, authorization: str = AUTHORIZATION) -> Role | None:
         """Return as what somebody gets in, or None."""
         try:
-            return (await self.doorkeeper.caller_of(authorization)).role
+            return (await self.doorkeeper.credential_of(Shown(authorization))).role
         except Problem:
             return None
 
@@ -129,11 +129,11 @@ def test_a_line_that_means_nothing_is_refused(line: str) -> None:
 
 
 async def test_a_token_lets_in_only_as_a_token() -> None:
-    doorkeeper = Doorkeeper(credentials.read(credentials.line("a", Role.VIEWER, Token.of(TOKEN))))
+    keeper = doorkeeper(credentials.read(credentials.line("a", Role.VIEWER, Token.of(TOKEN))))
     with pytest.raises(Problem):
-        await doorkeeper.caller_of(Portal("", "a", TOKEN).authorization)
+        await keeper.credential_of(Shown(Portal("", "a", TOKEN).authorization))
     with pytest.raises(Problem):
-        await doorkeeper.caller_of(f"Bearer {TOKEN[:-1]}")
+        await keeper.credential_of(Shown(f"Bearer {TOKEN[:-1]}"))
 
-    assert await doorkeeper.caller_of(f"Bearer {TOKEN}") == ("a", Role.VIEWER)
+    assert (await keeper.credential_of(Shown(f"Bearer {TOKEN}"))).caller == ("a", Role.VIEWER)
     assert TOKEN not in credentials.line("a", Role.VIEWER, Token.of(TOKEN))

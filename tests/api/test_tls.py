@@ -23,7 +23,7 @@ from api.credentials import Certificate
 from api.desk import Desk
 from api.reloading import Reloadable
 from api.roles import Role
-from reconciler.batchscript import keyhole_client
+from reconciler.batchscript import forwarding
 from reconciler.batchscript.forwarding import KeyholeCall
 from reconciler.batchscript.token import job_token
 from reconciler.config import Config, TlsFiles
@@ -33,7 +33,6 @@ from tests.contract.certificates import Authority
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, SECRET, SEED, World, credential
 from tests.unit.api.test_keyhole import opened
 
-CLIENT = Path(keyhole_client.__file__)
 KNOWN = "\n".join([credential("portal", Role.PORTAL), credentials.line("viewer", Role.VIEWER, Certificate())])
 
 
@@ -127,7 +126,7 @@ async def ports_of_a_job(site: Site, authority: str) -> tuple[int | None, str]:
     )
     environment = {"PATH": os.environ["PATH"], "SLURM_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
     client = await asyncio.create_subprocess_exec(
-        sys.executable, str(CLIENT), "ports", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        sys.executable, "-c", forwarding.client(), "ports", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     async with asyncio.timeout(60):
         out, err = await client.communicate(call.as_json().encode())
@@ -169,11 +168,53 @@ async def test_a_certificate_without_its_key_leaves_the_last_one_in_force(site: 
 
     with pytest.raises(ConfigError, match="no certificate and its key"):
         tls.renew(context, files)
-    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0, ssl=context)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=site.client())
+    assert await shakes_hands(context, site.client())
+
+
+async def shakes_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> bool:
+    """Tell whether a client that trusts our authority gets a connection."""
+    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0, ssl=server) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
         writer.close()
+    return True
+
+
+async def test_files_that_change_while_they_are_read_leave_no_half_of_a_pair(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files were read twice: what was good on trial was loaded anew, and an error then was nobody's."""
+    files = TlsFiles(site.folder / "door.crt", site.folder / "door.key")
+    context = tls.context(files)
+    load = ssl.SSLContext.load_cert_chain
+    theirs = site.other.issue("door")
+
+    def replaced_after_the_trial(tried: ssl.SSLContext, *paths: Any) -> None:
+        load(tried, *paths)
+        shutil.copy(theirs.cert_file, files.cert_file)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", replaced_after_the_trial)
+    tls.renew(context, files)
+    monkeypatch.undo()
+
+    assert await shakes_hands(context, site.client())
+
+
+async def test_certificates_that_fail_when_they_are_taken_are_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = TlsFiles(site.folder / "door.crt", site.folder / "door.key")
+    context = tls.context(files)
+    load = ssl.SSLContext.load_cert_chain
+
+    def fails_on_the_one_in_use(tried: ssl.SSLContext, *paths: Any) -> None:
+        if tried is context:
+            raise ssl.SSLError("no more memory")
+        load(tried, *paths)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", fails_on_the_one_in_use)
+    with pytest.raises(ConfigError, match="no more memory"):
+        tls.renew(context, files)
 
 
 async def test_a_handshake_that_never_ends_is_cut(site: Site, world: World) -> None:

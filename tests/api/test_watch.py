@@ -266,7 +266,6 @@ async def test_watchers_are_let_go_when_the_process_stops(world: World) -> None:
 async def test_a_stream_ends_after_a_while_and_goes_on_for_whoever_still_may(
     world: World, portal: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A credential that was taken away would else be good for as long as its last stream."""
     monkeypatch.setattr("api.watch.LASTS_S", 0.05)
     monkeypatch.setattr("api.watch.BEAT_S", 0.05)
     async with watching(portal) as stream:

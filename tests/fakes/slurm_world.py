@@ -5,37 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.actuators.protocols import NodeHealth
-from reconciler.actuators.slurm.states import stage_of
 from reconciler.errors import ReconcilerError, Refused, Unreachable
 from reconciler.model.base import SlurmId
 from reconciler.model.queue import Account, Mark, QueueListing, QueueRow, Stage, Submission
-
-
-@dataclass(frozen=True, slots=True)
-class FakeJob:
-    """One job of the cluster, ours or not."""
-
-    slurm_id: SlurmId
-    user: str
-    name: str
-    mark: Mark | None
-    submitted: datetime
-    state: str = "PENDING"
-    reason: str = "None"
-    nodes: tuple[str, ...] = ()
-    started: datetime | None = None
-    ends: datetime | None = None
-    limit: timedelta | None = None
-    """None: the cluster's own."""
-    expected_start: datetime | None = None
-    """What Slurm's backfill makes of it while it waits."""
-    hidden: bool = False
-    """Left out of listings though it exists, as no real Slurm should do: for proving that absence is no evidence."""
-
-    @property
-    def stage(self) -> Stage:
-        """How far it is."""
-        return stage_of(self.state)
+from tests.fakes.slurm_job import FakeJob
 
 
 @dataclass
@@ -49,6 +22,8 @@ class FakeSlurm:
     node_names: tuple[str, ...] = ("command-1", "command-2")
     sets_time_limits: bool = False
     """Whether sudo on the command nodes permits it."""
+    longest: timedelta | None = None
+    """Time limits beyond it are accepted and come to nothing."""
 
     down: bool = False
     """Nobody answers: neither the command nodes nor slurmctld behind them."""
@@ -64,6 +39,8 @@ class FakeSlurm:
     _jobs: list[FakeJob] = field(default_factory=list)
     _late: list[FakeJob] = field(default_factory=list)
     _faults: dict[str, list[ReconcilerError]] = field(default_factory=dict)
+    _asked: frozenset[str] = frozenset()
+    """Nodes that have said what sudo permits there."""
     _lost_replies: int = 0
     _delayed: int = 0
     _dead_nodes: dict[str, NodeHealth] = field(default_factory=dict)
@@ -77,7 +54,10 @@ class FakeSlurm:
     def nodes(self) -> tuple[NodeHealth, ...]:
         """The command nodes' health; `kill_node` and `revive_node` change it."""
         nodes = (self._dead_nodes.get(name, NodeHealth(name, True, "", self._built)) for name in self.node_names)
-        return tuple(replace(node, sets_time_limits=self.sets_time_limits) for node in nodes)
+        return tuple(
+            replace(node, sets_time_limits=self.sets_time_limits if node.name in self._asked else None)
+            for node in nodes
+        )
 
     async def require_fit(self, user: str) -> None:  # noqa: ARG002 - the protocol has it
         """Let everybody submit, unless a fault was ordered."""
@@ -118,15 +98,21 @@ class FakeSlurm:
                 self._change(job, state="COMPLETING" if running else "CANCELLED", ends=self.now())
         self._lose_reply()
 
+    async def learn_rights(self, name: str) -> bool:
+        """Say from now on what sudo permits here."""
+        self._answer("learn_rights")
+        news, self._asked = name not in self._asked, self._asked | {name}
+        return news
+
     async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
         """Change the limit if id, user and name fit."""
         self._answer("set_time_limit")
         if not self.sets_time_limits:
             raise Unreachable("sudo does not permit scontrol")
         self.limits_set.append((row.slurm_id, minutes))
-        for job in self._jobs:
+        limit = timedelta(minutes=minutes)
+        for job in self._jobs if self.longest is None or limit <= self.longest else ():
             if (job.slurm_id, job.user, job.mark) == (row.slurm_id, row.user, row.mark):
-                limit = timedelta(minutes=minutes)
                 ends = job.started + limit if job.started is not None and job.stage is Stage.ACTIVE else job.ends
                 self._change(job, limit=limit, ends=ends)
         self._lose_reply()
@@ -269,20 +255,5 @@ class FakeSlurm:
         self._jobs[self._jobs.index(job)] = replace(job, **changes)  # type: ignore[arg-type]  # fields by name
 
     def _row(self, job: FakeJob, mark: Mark) -> QueueRow:
-        waiting = job.stage is Stage.WAITING
         queue = [other.slurm_id for other in self._jobs if other.stage is Stage.WAITING]
-        return QueueRow(
-            slurm_id=job.slurm_id,
-            user=job.user,
-            mark=mark,
-            state=job.state,
-            stage=job.stage,
-            submitted=job.submitted,
-            nodes=job.nodes,
-            started=None if waiting else job.started,
-            ends=None if waiting else job.ends,
-            reason="" if job.reason == "None" else job.reason,
-            time_limit_minutes=int((job.limit or self.time_limit) / timedelta(minutes=1)),
-            expected_start=job.expected_start if waiting else None,
-            queue_position=queue.index(job.slurm_id) + 1 if waiting else None,
-        )
+        return job.row(mark, self.time_limit, queue)

@@ -121,7 +121,9 @@ async def test_a_listing_tells_time_limits_and_the_place_in_the_queue(slurm: Slu
     first, second = await rows_of(slurm, job)
     assert (first.time_limit_minutes, second.time_limit_minutes) == (90, 26 * 60)
     assert second.queue_position is not None
-    assert [node.sets_time_limits for node in slurm.nodes if node.asked] == [False]
+    for node in slurm.nodes:
+        await slurm.learn_rights(node.name)
+    assert {node.sets_time_limits for node in slurm.nodes} == {False}
     with pytest.raises(NodeUnfit, match="does not permit scontrol"):
         await slurm.set_time_limit(first, 120)
     await slurm.cancel(second)

@@ -53,4 +53,7 @@ class Agreement:
             wanted = [(index, forward.run) for index in range(forward.ports)] if forward is not None else []
             if sorted(held) != wanted:
                 return f"{job} asked for {wanted} and has {sorted(held)}"
+            busy = [x.port for x in leases if forward is not None and forward.cannot_use(x.run, x.internal_port)]
+            if busy:
+                return f"{job} cannot use {busy}, and has it still"
         return None

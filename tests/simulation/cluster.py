@@ -12,7 +12,8 @@ from reconciler.model.base import GatewayName, SlurmId
 from reconciler.model.lease import Lease, Route
 from reconciler.model.queue import QueueListing, QueueRow, Stage, Submission
 from tests.fakes.gateway_world import FakeGateway
-from tests.fakes.slurm_world import FakeJob, FakeSlurm
+from tests.fakes.slurm_job import FakeJob
+from tests.fakes.slurm_world import FakeSlurm
 from tests.simulation.kernel import Kernel
 
 T = TypeVar("T")

@@ -37,6 +37,7 @@ class Fault(StrEnum):
     GATEWAY_DOWN = "gateway unreachable"
     GATEWAY_WISHED = "gateway cordoned, drained or back"
     PORT_OCCUPIED = "port occupied"
+    PORT_BUSY = "port of a job taken on its node"
     CLOCK_JUMP = "clock jump"
     WISH_MISLAID = "wish deleted by hand and put back"
     ID_REUSED = "id of an earlier wish used again"

@@ -1,6 +1,7 @@
 """The hands of one process: each call goes through the gate to the cluster of the fakes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from reconciler.actuators.health import HealthRecord
@@ -25,6 +26,7 @@ CANCEL = Route("scancel", 0.10, LIMIT_S, fateful=8.0)
 ACCOUNT = Route("getent", 0.03, LIMIT_S)
 READ = Route("iptables.read", 0.05, LIMIT_S)
 CHANGE = Route("iptables.change", 0.05, LIMIT_S, fateful=8.0)
+RIGHTS = Route("sudo -l", 0.03, LIMIT_S)
 PROBE = Route("nc", 0.05, LIMIT_S)
 MUTATING = frozenset({SUBMIT.name, CANCEL.name, CHANGE.name})
 
@@ -42,11 +44,13 @@ class SlurmHand:
         self._process = process
         now = cluster.kernel.wall
         self._health = [HealthRecord(name, now, changed) for name in cluster.slurm.node_names]
+        self._limits: dict[str, bool] = {}
 
     @property
     def nodes(self) -> tuple[NodeHealth, ...]:
         """The command nodes' health, as the last listing showed it."""
-        return tuple(health.current for health in self._health)
+        known = (health.current for health in self._health)
+        return tuple(replace(health, sets_time_limits=self._limits.get(health.name)) for health in known)
 
     async def require_fit(self, user: str) -> None:
         """Permit everybody: what sudo permits is found out once, and remembered."""
@@ -74,6 +78,13 @@ class SlurmHand:
         self._require()
         sent = self._cluster.kernel.now
         await self._gate.call(self._process, CANCEL, lambda: self._cluster.cancel(row, sent, self._process.name))
+
+    async def learn_rights(self, name: str) -> bool:
+        """Ask sudo."""
+        if name in self._limits:
+            return False
+        self._limits[name] = await self._gate.call(self._process, RIGHTS, lambda: self._cluster.slurm.sets_time_limits)
+        return True
 
     async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
         """Run scontrol."""

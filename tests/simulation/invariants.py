@@ -7,7 +7,7 @@ from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease, Route
 from reconciler.model.report import Phase, Report
 from reconciler.store.kv import Delete, Put, Write
-from tests.fakes.slurm_world import FakeJob
+from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import Cluster
 from tests.simulation.kernel import Kernel
 from tests.simulation.people import Books

@@ -7,7 +7,7 @@ from functools import partial
 from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
-from tests.fakes.slurm_world import FakeJob
+from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import LONGEST_HIDING, Cluster, at_once
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.faults import Chaos, Fault
@@ -67,6 +67,7 @@ class Mischief:
             Fault.GATEWAY_DOWN: (0.006, self._gateway_down),
             Fault.GATEWAY_WISHED: (0.010, self._wish_gateway),
             Fault.PORT_OCCUPIED: (0.004, self._occupy),
+            Fault.PORT_BUSY: (0.020, self._squat),
             Fault.CLOCK_JUMP: (0.003, self._jump),
             Fault.WISH_MISLAID: (0.006, self._mislay),
             Fault.ID_REUSED: (0.010, self._reuse),
@@ -197,6 +198,10 @@ class Mischief:
     def _occupy(self) -> None:
         gateway = self.kernel.chance.choice(list(self.cluster.gateways.values()))
         gateway.occupy(self.kernel.chance.randint(50000, 50099))
+
+    def _squat(self) -> None:
+        for job in self._some(Stage.ACTIVE):
+            self.scripts.squat(job)
 
     # People and clocks
 

@@ -9,11 +9,11 @@ from reconciler.model.gateway import Duty, GatewayWish, WishedDuty
 from reconciler.model.lease import Lease
 from reconciler.model.queue import Stage
 from reconciler.model.report import Report
-from reconciler.model.wish import Force, ForwardRequest, JobSpec, UserQuestion, Wish
+from reconciler.model.wish import BUSY_LIMIT, Force, ForwardRequest, JobSpec, UserQuestion, Wish
 from reconciler.store.codec import decode, encode
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put, Revision, Unchanged
-from tests.fakes.slurm_world import FakeJob
+from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import Cluster
 from tests.simulation.etcd import EtcdServer
 from tests.simulation.kernel import Kernel
@@ -163,6 +163,8 @@ class Scripts:
     cluster: Cluster
     books: Books
     restarts: dict[SlurmId, int] = field(default_factory=dict)
+    busy: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Ports that a run of a job was given and that somebody else holds on its node."""
     _listening: dict[tuple[str, int], Lease] = field(default_factory=dict)
 
     def step(self) -> None:
@@ -170,16 +172,30 @@ class Scripts:
         runs = {}
         for job in self.cluster.slurm.jobs:
             if job.mark is not None and job.stage is Stage.ACTIVE:
-                runs[f"{job.slurm_id}.{self.restarts.get(job.slurm_id, 0)}"] = job
+                runs[self._run(job)] = job
                 if self.kernel.chance.random() < 0.5:
                     self._ask(job)
         self._serve(runs)
+
+    def squat(self, running: FakeJob) -> None:
+        """Let somebody else hold the first port that the job was told of, on its node."""
+        run, report = self._run(running), self.books.report(JobId(_owner(running)))
+        told = report.services if report is not None else ()
+        port = next((service.internal_port for service in told if service.run == run), None)
+        busy = self.busy.get(run, ())
+        if port is not None and port not in busy and len(busy) < BUSY_LIMIT:
+            self.kernel.say(f"        somebody holds {port} on the node of {run}")
+            self.busy[run] = (*busy, port)
+
+    def _run(self, job: FakeJob) -> str:
+        return f"{job.slurm_id}.{self.restarts.get(job.slurm_id, 0)}"
 
     def _serve(self, runs: dict[str, FakeJob]) -> None:
         wanted = {
             (str(lease.target_ip), lease.internal_port): lease
             for lease in self.books.leases()
             if not lease.released and lease.run in runs and lease.job == _owner(runs[lease.run])
+            if lease.internal_port not in self.busy.get(lease.run, ())
         }
         for at, lease in self._listening.items():
             if at not in wanted:
@@ -201,21 +217,25 @@ class Scripts:
             nodes=running.nodes,
             slurm_job_id=running.slurm_id,
             restarts=self.restarts.get(running.slurm_id, 0),
-            digest=f"{running.slurm_id}.{self.restarts.get(running.slurm_id, 0)}",
+            digest=self._run(running),
+            busy=self.busy.get(self._run(running), ()),
             asked=self.kernel.wall(),
         )
-        if known is not None and not self._follows(job, decode(ForwardRequest, known), request):
-            return
+        if known is not None:
+            last = decode(ForwardRequest, known)
+            if not self._follows(job, last, request):
+                return
+            request = request if last.digest != request.digest else last.model_copy(update={"busy": request.busy})
         guards = (
             Unchanged(wish.key, wish.mod_revision),
             Unchanged(self.books.keys.forward(job), known.mod_revision if known is not None else Revision(0)),
         )
         etcd.commit(None, guards, (Put(self.books.keys.forward(job), encode(request)),))
-        self.kernel.say(f"        {job} asks for {request.ports} ports as {request.run}")
+        self.kernel.say(f"        {job} asks for {request.ports} ports as {request.run}, but {list(request.busy)}")
 
     def _follows(self, job: JobId, known: ForwardRequest, request: ForwardRequest) -> bool:
         if known.digest == request.digest:
-            return False
+            return set(known.busy) < set(request.busy)
         if known.slurm_job_id == request.slurm_job_id:
             return request.restarts > known.restarts
         report = self.books.report(job)

@@ -21,6 +21,9 @@ from reconciler.model.queue import Account, QueueListing, QueueRow, Submission
 SECOND_LOOK_AFTER = timedelta(seconds=60)
 """A command node that failed is tried again this long after."""
 
+RIGHTS_LIMIT_S = 5.0
+"""How long sudo may think about what it permits where nobody waits for the answer."""
+
 SECOND_LOOK_LIMIT_S = 2.0
 """How long such a try may hold up the listing that another node has given already."""
 
@@ -105,6 +108,21 @@ class Slurm:
         """Cancel exactly this job; a second node may be asked, for cancelling twice is cancelling once."""
         await self._choice.first_answer(lambda node: self._cancel_on(node, row))
 
+    async def learn_rights(self, name: str) -> bool:
+        """Ask this node whether it may change time limits, unless that is known; return whether that is news.
+
+        Never part of a listing or a cancel: a sudo that hangs over this question holds up nothing else.
+        """
+        node = next((node for node in self._nodes if node.name == name), None)
+        if node is None or name in self._limits:
+            return False
+        limit_s = min(RIGHTS_LIMIT_S, self._settings.command_timeout_s)
+        finished = await node.run(commands.may_set_time_limit(), timeout_s=limit_s)
+        if finished.exit_status in STOPPED_BY_TIMEOUT:
+            raise Unreachable(f"{name}: sudo did not say in time what it permits")
+        self._limits[name] = finished.exit_status == 0
+        return True
+
     async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
         """Change the time limit of exactly this job, through the first node that may."""
         await self._choice.first_answer(lambda node: self._limit_on(node, row, minutes))
@@ -153,23 +171,12 @@ class Slurm:
             self._health[node.name].bad(str(error))
             self._failed[node.name] = self._now()
             raise
-        with contextlib.suppress(Retryable):  # a node that cannot say is asked again after its next listing
-            await self._sets_time_limits(node)
         self._health[node.name].good()
         self._choice.prefer(node)
         return listing
 
-    async def _sets_time_limits(self, node: Runner) -> bool:
-        """Return whether sudo lets us change time limits; asked once per node."""
-        if node.name not in self._limits:
-            finished = await self._run(node, commands.may_set_time_limit())
-            if finished.exit_status in STOPPED_BY_TIMEOUT:
-                raise Unreachable(f"{node.name}: sudo did not say in time what it permits")
-            self._limits[node.name] = finished.exit_status == 0
-        return self._limits[node.name]
-
     async def _limit_on(self, node: Runner, row: QueueRow, minutes: int) -> None:
-        if not await self._sets_time_limits(node):
+        if self._limits.get(node.name) is False:  # one that was not asked yet may try: sudo says no soon enough
             raise NodeUnfit(f"{node.name}: sudo does not permit scontrol")
         self._require()
         try:

@@ -33,6 +33,10 @@ class CommandNode:
         self.hangs = False
         self.broken: set[str] = set()
         """Programs whose answer gets lost."""
+        self.silent: set[str] = set()
+        """Programs that hang until timeout(1) stops them."""
+        self.limits = True
+        """Whether sudo permits the change of time limits."""
         self.knows_alice = True
         self.sbatch = Finished(0, "7\n", "")
 
@@ -47,14 +51,19 @@ class CommandNode:
         program = self._program(command.argv)
         if self.hangs:
             await asyncio.sleep(3600)
+        if program in self.silent:
+            await asyncio.sleep(timeout_s)
+            return Finished(124, "", "")
         if program in self.broken or "everything" in self.broken:
             raise Unreachable(f"{self.name}: no answer in time")
         answers: dict[str, Callable[[], Finished]] = {
             "getent": lambda: ALICE if self.knows_alice else Finished(2, "", ""),
             "may": lambda: Finished(0 if self.sudo_to in command.argv else 1, "", ""),
+            "may limit": lambda: Finished(0 if self.limits else 1, "", ""),
             "squeue": lambda: Finished(0, _end_of(command.argv[-1]), ""),
             "sbatch": lambda: self.sbatch,
             "scancel": lambda: Finished(0, "", ""),
+            "scontrol": lambda: Finished(0, "", ""),
         }
         self.stdin = command.stdin or self.stdin
         return answers[program]()
@@ -62,9 +71,9 @@ class CommandNode:
     @staticmethod
     def _program(argv: tuple[str, ...]) -> str:
         if "-l" in argv:
-            return "may"
+            return "may limit" if "scontrol" in argv else "may"
         if argv[-2] == "-c":
-            return "squeue"
+            return "scontrol" if "scontrol" in argv[-1] else "squeue"
         return next(word for word in argv if word in {"getent", "sbatch", "scancel"})
 
 

@@ -1,5 +1,7 @@
 """The change of a time limit: what is run, what its answers mean, and who is asked."""
 
+from contextlib import suppress
+
 import pytest
 
 from reconciler.actuators.command import Finished
@@ -7,6 +9,7 @@ from reconciler.actuators.slurm import answers, commands
 from reconciler.actuators.slurm.marks import Marks
 from reconciler.errors import NodeUnfit, Refused, Unreachable
 from reconciler.model.queue import Stage
+from tests.unit.actuators.test_slurm import ROW, CommandNode, a_slurm
 from tests.unit.plan.make import row
 
 MARKS = Marks(b"s" * 32, "main")
@@ -48,3 +51,41 @@ def test_what_did_not_change_a_time_limit_says_whether_waiting_helps(
 ) -> None:
     with pytest.raises(error):
         answers.limited(Finished(status, "", said))
+
+
+@pytest.mark.looptime
+async def test_a_sudo_that_hangs_over_the_question_for_scontrol_delays_no_listing_and_no_cancel(
+    looptime: float,
+) -> None:
+    """The question was put behind each listing, and each listing took the 20 s of a command's limit longer."""
+    node = CommandNode("command-1")
+    node.silent.add("may limit")
+    slurm = a_slurm(node)
+    await slurm.listing()
+    await slurm.cancel(ROW)
+    await slurm.listing()
+    assert looptime == 0
+    with suppress(Unreachable):
+        await slurm.learn_rights("command-1")
+    assert 0 < looptime <= 5
+    assert slurm.nodes[0].sets_time_limits is None
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_what_sudo_says_of_scontrol_is_asked_once_and_remembered(permitted: bool) -> None:
+    node = CommandNode("command-1")
+    node.limits = permitted
+    slurm = a_slurm(node)
+    assert [await slurm.learn_rights("command-1") for _ in range(3)] == [True, False, False]
+    assert (node.count("may limit"), slurm.nodes[0].sets_time_limits) == (1, permitted)
+    assert not await slurm.learn_rights("no-such-node")
+
+
+async def test_a_time_limit_is_changed_through_a_node_that_may() -> None:
+    first, second = CommandNode("command-1"), CommandNode("command-2")
+    first.limits = False
+    slurm = a_slurm(first, second)
+    for node in (first, second):
+        await slurm.learn_rights(node.name)
+    await slurm.set_time_limit(ROW, 240)
+    assert (first.count("scontrol"), second.count("scontrol")) == (0, 1)

@@ -11,9 +11,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api import app, credentials
+from api.auth import Doorkeeper
 from api.client import Portal
+from api.credentials import Credentials
 from api.desk import Desk
 from api.passwords import Hashed
+from api.rates import WRONG_PASSWORDS, Rates
 from api.roles import Role
 from reconciler.config import Config
 from reconciler.model.base import JobId, Value
@@ -124,6 +127,12 @@ HASHES = credentials.read("\n".join(credential(role.value, role) for role in Rol
 AUTHORIZATION = Portal("", "portal", "right").authorization
 
 
+def doorkeeper(known: Credentials, clock: Clock | None = None) -> Doorkeeper:
+    """Return a doorkeeper who hears five wrong passwords from an address at once, and one a second."""
+    clock = clock or Clock()
+    return Doorkeeper(known, Rates(1, 5, lambda: clock().timestamp(), WRONG_PASSWORDS))
+
+
 @pytest.fixture
 async def portal(world: World) -> AsyncGenerator[Client]:
     """Return a client at the portal's door that knows its password."""
@@ -152,3 +161,17 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the passwords that are hashed, as they come."""
+    passed: list[str] = []
+    real = Hashed.proves
+
+    def noted(self: Hashed, password: str) -> bool:
+        passed.append(password)
+        return real(self, password)
+
+    monkeypatch.setattr(Hashed, "proves", noted)
+    return passed

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from api import app
 from api.idempotency import id_of
 from reconciler.errors import Unreachable
 from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.report import Condition, Phase, Report
 from reconciler.store.kv import Put
 from tests.fakes.memory_store import Lost
-from tests.unit.api.conftest import ASKED, NOON, SECRET, Client, World
+from tests.unit.api.conftest import ASKED, AUTHORIZATION, HASHES, NOON, SECRET, Client, World
 
 pytestmark = pytest.mark.invariant("I6")
 
@@ -197,6 +200,24 @@ async def test_a_key_names_another_job_for_another_credential() -> None:
 
     assert len(ids) == 3
     assert all(re.fullmatch(JOB_ID_PATTERN, job) for job in ids)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/jobs"])
+async def test_the_same_key_makes_one_job_across_a_change_of_the_server_secret(
+    world: World, portal: Client, path: str
+) -> None:
+    """The id follows from the secret: under the new one the same key stood for another job."""
+    headers = {"Authorization": AUTHORIZATION}
+    own_words = {"uid": "alice", "template-name": "xpra.sh", "variables": ASKED["variables"]}
+    asked = ASKED if path == "/v1/jobs" else own_words
+    rotated = replace(world.desk, server_secret=b"t" * 64, former_secret=SECRET)
+    async with TestClient(TestServer(app.portal(rotated, HASHES))) as later:
+        doors = ((portal, "k"), (later, "k"), (later, "l"), (later, "l"))
+        made = [await door.post(path, json=asked, headers=headers | {"Idempotency-Key": key}) for door, key in doors]
+        ids = [shown.get("id", shown.get("job-id")) for shown in [await each.json() for each in made]]
+
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert len((await world.store.list(world.keys.wishes)).entries) == 2
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ä", "k" * 256])

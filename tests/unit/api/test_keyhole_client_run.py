@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
@@ -174,6 +175,24 @@ async def test_a_job_that_reaches_no_keyhole_gives_up_with_a_sentence(tmp_path: 
     assert "gave up after 0 s" in err
     assert "Connection refused" in err
     assert TOKEN not in err
+
+
+async def test_a_job_whose_port_is_taken_on_its_node_gets_another_one(
+    world: World, server: BaseTestServer, tmp_path: Path
+) -> None:
+    """It used to end there: the keyhole took nothing but the same request again."""
+    first, second = opened().services[1], opened().services[0]
+    await world.write(world.keys.report(JOB), opened())
+    with socket.create_server(("127.0.0.1", first.internal_port)):
+        process = await Job(tmp_path).start([address(server)])
+        async with asyncio.timeout(20):
+            await wait_for(world.store, world.keys.forward(JOB), ForwardRequest, lambda asked: bool(asked.busy))
+        other = first.model_copy(update={"internal_port": 20050, "external_port": 50050})
+        await world.write(world.keys.report(JOB), opened().model_copy(update={"services": (other, second)}))
+        status, out, err = await ended(process)
+
+    assert (status, out) == (0, "20050 203.0.113.101 50050 20008 6\n")
+    assert "port 20007 is taken on this node; asking for another" in err
 
 
 async def told_end(world: World) -> ExitReport:

@@ -1,30 +1,25 @@
 """The client inside the job, as far as it decides: nodes, signatures, lines of shell."""
 
 import ast
+import itertools
 import json
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.batchscript import keyhole_client
-from reconciler.batchscript.keyhole_client import (
-    Call,
-    Refusal,
-    as_shell,
-    exit_body,
-    expand,
-    interpreter,
-    request_body,
-    require_free,
-    sign,
-    tell_exit,
-)
+from reconciler.batchscript import forwarding, keyhole_client
+from reconciler.batchscript.keyhole_call import Call, ask, sign
+from reconciler.batchscript.keyhole_client import Refusal, as_shell, expand, request_body, taken, usable_ports
+from reconciler.batchscript.keyhole_watch import exit_body, interpreter, tell_exit
 from reconciler.batchscript.token import SignedRequest, signature
+from reconciler.model.wish import BUSY_LIMIT
 
-SOURCE = Path(keyhole_client.__file__).read_text(encoding="utf-8")
+SOURCE = forwarding.client()
+CALL = Call("job001", "token", [], 1, 300.0)
 
 
 @pytest.mark.parametrize(
@@ -71,15 +66,16 @@ def test_the_client_signs_as_the_keyhole_checks(body: bytes, path: str, token: s
 def test_the_request_says_which_run_of_the_job_asks() -> None:
     told = {"SLURM_JOB_NODELIST": "c[1-2]", "SLURM_JOB_ID": "4711"}
 
-    assert json.loads(request_body(2, told)) == {
+    assert json.loads(request_body(2, (), told)) == {
         "ports": 2,
         "nodes": ["c1", "c2"],
         "slurm-job-id": 4711,
         "restarts": 0,
         "node-rank": 0,
     }
-    assert json.loads(request_body(2, told | {"SLURM_RESTART_COUNT": "3"}))["restarts"] == 3
-    assert json.loads(request_body(2, told | {"KEYHOLE_NODE_RANK": "1"}))["node-rank"] == 1
+    assert json.loads(request_body(2, (), told | {"SLURM_RESTART_COUNT": "3"}))["restarts"] == 3
+    assert json.loads(request_body(2, (), told | {"KEYHOLE_NODE_RANK": "1"}))["node-rank"] == 1
+    assert json.loads(request_body(2, [50007], told))["busy"] == [50007]
 
 
 def service(**changes: object) -> dict[str, object]:
@@ -130,15 +126,69 @@ def test_the_lines_around_the_client_cannot_be_ended_by_it() -> None:
     assert not any(line in {"BWVISU_CLIENT_ENDS", "BWVISU_CALL_ENDS"} for line in SOURCE.splitlines())
 
 
-def test_a_port_that_somebody_listens_on_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for a port."""
     monkeypatch.setattr(keyhole_client, "BIND_PATIENCE_S", 0.0)
     monkeypatch.setattr(keyhole_client, "FIRST_PAUSE_S", 0.0)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(Refusal, match=f"port {port} is taken on this node"):
-            require_free(json.dumps({"services": [service(port=port)]}))
 
-    require_free(json.dumps({"services": [service(port=port)]}))
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_port_that_somebody_listens_on_is_taken_until_he_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        answer = json.dumps({"services": [service(port=port)]})
+        assert taken(answer) == [port]
+
+    assert taken(answer) == []
+
+
+TOLD = {"SLURM_JOB_NODELIST": "c1", "SLURM_JOB_ID": "4711"}
+
+
+class Keyhole:
+    """Gives one port after the other, and hears which of them are busy."""
+
+    def __init__(self, ports: Iterable[int]) -> None:
+        self.asked: list[dict[str, object]] = []
+        self._ports = iter(ports)
+
+    def answer(self, _call: Call, body: bytes, _gives_up: float) -> str:
+        self.asked.append(json.loads(body))
+        return json.dumps({"services": [service(port=next(self._ports))]})
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_job_asks_for_another_port_in_place_of_each_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        busy = [one.getsockname()[1], two.getsockname()[1]]
+        keyhole = Keyhole([*busy, 20007])
+        monkeypatch.setattr(keyhole_client, "ask_until_answered", keyhole.answer)
+        lines = usable_ports(CALL, TOLD)
+
+    assert "export KEYHOLE_PORT0=20007\n" in lines
+    assert not any(str(port) in lines for port in busy)
+    assert [asked.pop("busy", []) for asked in keyhole.asked] == [[], busy[:1], busy]
+    assert keyhole.asked == [keyhole.asked[0]] * 3, "all else is the same"
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_job_whose_node_has_no_port_to_spare_gives_up_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyhole = Keyhole(itertools.count(20007))
+    monkeypatch.setattr(keyhole_client, "ask_until_answered", keyhole.answer)
+    monkeypatch.setattr(keyhole_client, "_binds", lambda _port: False)
+    with pytest.raises(Refusal, match="port 20039 is taken on this node"):
+        usable_ports(CALL, TOLD)
+
+    assert len(keyhole.asked) == BUSY_LIMIT + 1
+    assert keyhole_client.BUSY_LIMIT == BUSY_LIMIT, "as the keyhole has it"
+
+
+def test_ports_of_another_node_are_taken_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyhole_client, "ask_until_answered", Keyhole([20007]).answer)
+    monkeypatch.setattr(keyhole_client, "_binds", lambda _port: False)
+
+    assert "KEYHOLE_PORT0=20007" in usable_ports(CALL, TOLD | {"KEYHOLE_NODE_RANK": "1"})
 
 
 @pytest.mark.parametrize(
@@ -171,7 +221,7 @@ def test_the_end_of_a_run_is_told_with_its_log() -> None:
 def test_a_keyhole_that_is_gone_keeps_no_job_from_ending(unused_tcp_port: int) -> None:
     gone = [f"127.0.0.1:{unused_tcp_port}"]
 
-    tell_exit(Call("job001", "token", gone, 1, 300.0), b"{}")
+    tell_exit(CALL._replace(servers=gone), b"{}")
 
     with pytest.raises(OSError, match="refused"):
-        keyhole_client.ask(gone[0], Call("job001", "token", gone, 1, 300.0), "/", b"{}")
+        ask(gone[0], CALL, "/", b"{}")

@@ -23,7 +23,8 @@ from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put, Revision
 from tests.fakes.gateway_world import FakeGateway
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.slurm_world import FakeJob, FakeSlurm
+from tests.fakes.slurm_job import FakeJob
+from tests.fakes.slurm_world import FakeSlurm
 from tests.unit.config.documents import Change, changed, loaded
 from tests.unit.plan.make import at
 
@@ -118,6 +119,14 @@ class Site:
             job=job, ports=ports, nodes=nodes, slurm_job_id=self.slurm_id(job), digest="d", asked=now()
         )
         await self.put(self.keys.forward(JobId(job)), request)
+
+    async def find_busy(self, job: str, *ports: int) -> None:
+        """Call the keyhole again, as a job does that cannot listen on ports which it was given."""
+        key = self.keys.forward(JobId(job))
+        entry = await self.store.get(key)
+        assert entry is not None
+        known = decode(ForwardRequest, entry)
+        await self.put(key, known.model_copy(update={"busy": (*known.busy, *ports)}))
 
     async def tell_exit(self, job: str, exit_code: int, *log_tail: str) -> None:
         """Call the keyhole as the exit trap of a job's script does."""

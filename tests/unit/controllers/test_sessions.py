@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Refused, Unreachable
 from reconciler.model.base import JobId
 from reconciler.model.lease import Lease
 from reconciler.model.report import Phase, Report
@@ -159,15 +160,65 @@ async def test_a_running_job_gets_the_time_limit_that_is_wished_for_once(site: S
     assert site.slurm.limits_set == [(site.slurm_id(JOB), 240)]
 
 
+async def test_a_sudo_that_does_not_say_at_first_what_it_permits_costs_nothing_but_time(site: Site) -> None:
+    site.slurm.sets_time_limits = True
+    for _ in range(4):
+        site.slurm.fail_next("learn_rights", Unreachable("sudo did not say in time what it permits"))
+    await site.available(JOB)
+    await limit(site, 240)
+    await asyncio.sleep(120)
+    assert site.slurm.limits_set == [(site.slurm_id(JOB), 240)]
+
+
+async def limit_reason(site: Site) -> str | None:
+    """Return what is said of the time limit."""
+    condition = await site.condition(JOB, "TimeLimit")
+    return condition.reason if condition is not None else None
+
+
+async def test_a_time_limit_that_slurm_accepts_without_effect_is_not_set_again_at_each_pass(site: Site) -> None:
+    """It was set every ten seconds for as long as the job ran, and the job said that it was being changed."""
+    site.slurm.sets_time_limits, site.slurm.longest = True, timedelta(hours=3)
+    await site.available(JOB)
+    await limit(site, 240)
+    await site.until(lambda: limit_reason(site), "NotTaken")
+    before = site.store.revision
+    await asyncio.sleep(1800)
+    slurm_id = site.slurm_id(JOB)
+    assert site.slurm.limits_set == [(slurm_id, 240)]
+    assert site.store.revision == before
+    await asyncio.sleep(2400)
+    assert site.slurm.limits_set == [(slurm_id, 240)] * 2
+    await limit(site, 150)
+    await site.until(lambda: limit_reason(site), None)
+    assert site.slurm.limits_set[2:] == [(slurm_id, 150)]
+
+
+async def test_a_time_limit_that_slurm_refuses_is_said_and_hinders_nothing_else(site: Site) -> None:
+    site.slurm.sets_time_limits = True
+    await site.available(JOB)
+    site.slurm.fail_next("set_time_limit", Refused("the time limit could not be changed: Access/permission denied"))
+    await limit(site, 240)
+    await site.until(lambda: limit_reason(site), "Refused")
+    await asyncio.sleep(600)
+    assert (await limit_reason(site), await site.condition(JOB, "Progressing")) == ("Refused", None)
+    assert site.slurm.limits_set == []
+
+
+async def test_a_time_limit_whose_change_got_no_answer_is_set_again_soon(site: Site) -> None:
+    site.slurm.sets_time_limits = True
+    await site.available(JOB)
+    site.slurm.fail_next("set_time_limit", Unreachable("scontrol failed: no answer in time"))
+    await limit(site, 240)
+    await asyncio.sleep(15)
+    assert await limit_reason(site) is None
+    assert site.slurm.limits_set == [(site.slurm_id(JOB), 240)]
+
+
 async def test_where_sudo_does_not_permit_it_the_job_says_so_and_goes_on(site: Site) -> None:
     await site.available(JOB)
     await limit(site, 240)
-
-    async def reason() -> str | None:
-        condition = await site.condition(JOB, "TimeLimit")
-        return condition.reason if condition is not None else None
-
-    await site.until(reason, "NotAllowed")
+    await site.until(lambda: limit_reason(site), "NotAllowed")
     await asyncio.sleep(10)
     before = site.store.revision
     await asyncio.sleep(600)

@@ -49,6 +49,9 @@ class Cluster:
     missing: Missing | None = None
     most_running: int = 0
     second: int = 0
+    squatted: frozenset[int] = frozenset()
+    """Ports that somebody else holds on the job's node; the job says so once it was told of them."""
+    next_port: int = 50000
 
     @property
     def now(self) -> datetime:
@@ -90,7 +93,7 @@ class Cluster:
             case Cancel(row):
                 self.jobs = [end(job) if job.slurm_id == row.slurm_id else job for job in self.jobs]
             case LeasePorts(indices, _, run):
-                self.leases |= {index: lease(index).model_copy(update={"run": run}) for index in indices}
+                self.leases |= {index: self.new_lease(index, run) for index in indices}
             case MoveLeases():
                 pass  # this world has one gateway
             case ChangeSources(leases, sources):
@@ -100,6 +103,18 @@ class Cluster:
                 self.leases |= released
             case Forget():
                 self.report, self.forward, self.forgotten = None, None, True
+
+    def new_lease(self, index: int, run: str) -> Lease:
+        port, self.next_port = self.next_port, self.next_port + 1
+        return lease(index).model_copy(update={"run": run, "port": port})
+
+    def ask(self, slurm_id: SlurmId) -> ForwardRequest:
+        """Return the request of the job, with the ports that it was told of and could not use."""
+        asked = forward(1, slurm_job_id=slurm_id)
+        known = self.forward.busy if self.forward is not None and self.forward.run == asked.run else ()
+        told = self.report.services if self.report is not None else ()
+        found = (x.internal_port for x in told if x.run == asked.run and x.internal_port in self.squatted)
+        return asked.model_copy(update={"busy": tuple(dict.fromkeys((*known, *found)))})
 
     def pass_time(self) -> None:
         """Slurm starts one job of a name at a time, the gateway follows the leases, the job asks for a port."""
@@ -111,7 +126,7 @@ class Cluster:
         self.live = frozenset(x.port for x in self.leases.values() if not x.released)
         self.leases = {i: x for i, x in self.leases.items() if not x.released or x.port in self.live}
         if self.running() and not self.forgotten:
-            self.forward = forward(1, slurm_job_id=self.running()[0].slurm_id)
+            self.forward = self.ask(self.running()[0].slurm_id)
 
 
 def start(row: QueueRow) -> QueueRow:
@@ -138,23 +153,29 @@ def run(cluster: Cluster, passes: int, *, deleted: bool, troubles: list[tuple[in
 TROUBLES = st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=12)
 
 
+SQUATTED = st.frozensets(st.integers(50000, 50004))
+
+
 @pytest.mark.invariant("I1")
-@given(troubles=TROUBLES)
-def test_a_wish_becomes_one_available_job_however_passes_are_cut(troubles: list[tuple[int, bool]]) -> None:
-    cluster = Cluster()
+@given(troubles=TROUBLES, squatted=SQUATTED)
+def test_a_wish_becomes_one_available_job_however_passes_are_cut(
+    troubles: list[tuple[int, bool]], squatted: frozenset[int]
+) -> None:
+    cluster = Cluster(squatted=squatted)
     run(cluster, ENOUGH, deleted=False, troubles=troubles)
     assert cluster.report is not None
     assert cluster.report.phase is Phase.AVAILABLE
+    assert [x.internal_port in squatted for x in cluster.report.services] == [False]
     assert (len(cluster.running()), cluster.most_running) == (1, 1)
     assert plan(cluster.see(deleted=False), QUICK, cluster.now).actions == ()
 
 
 @pytest.mark.invariant("I4", "I5")
-@given(before=st.integers(0, 12), troubles=TROUBLES, more=TROUBLES)
+@given(before=st.integers(0, 20), troubles=TROUBLES, more=TROUBLES, squatted=SQUATTED)
 def test_a_delete_at_any_moment_leaves_nothing_behind(
-    before: int, troubles: list[tuple[int, bool]], more: list[tuple[int, bool]]
+    before: int, troubles: list[tuple[int, bool]], more: list[tuple[int, bool]], squatted: frozenset[int]
 ) -> None:
-    cluster = Cluster()
+    cluster = Cluster(squatted=squatted)
     run(cluster, before, deleted=False, troubles=troubles)
     run(cluster, ENOUGH, deleted=True, troubles=more)
     assert cluster.forgotten

@@ -11,7 +11,7 @@ from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import ControllerWish, Force, Wish
 from reconciler.plan.happenings import happenings
-from tests.unit.plan.make import JOB, T0, lease, report, wish
+from tests.unit.plan.make import JOB, T0, forward, lease, report, wish
 
 
 def told(before: Value | None, after: Value | None) -> list[tuple[str, str]]:
@@ -184,6 +184,16 @@ def test_a_gateways_duty_its_emptiness_and_its_complaints_are_told_when_they_cha
     assert told(drained, drained) == []
     assert told(gateway(), gateway(empty=True)) == []
     assert only(gateway(), gateway(complaints=("A port is taken.",))).message == "A port is taken."
+
+
+def test_ports_that_the_job_could_not_use_are_told_once_with_its_node() -> None:
+    one = forward().model_copy(update={"busy": (50000,)})
+    two = forward().model_copy(update={"busy": (50000, 50003)})
+
+    assert told(None, forward()) == []
+    assert only(forward(), one).message.endswith("ports of c1 that it was given, so it gets others: 50000")
+    assert only(one, two).things == ("50003",)
+    assert told(two, two) == []
 
 
 def test_the_controllers_pause_is_told_with_who_and_why() -> None:

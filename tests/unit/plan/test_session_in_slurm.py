@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.decision import Seen, SetTimeLimit
 from reconciler.model.queue import NO_LIMIT, QueueRow, Stage
-from reconciler.model.report import Phase, Report
+from reconciler.model.report import LimitChange, Phase, Report
 from reconciler.model.wish import Wish
 from tests.unit.plan.make import at, listing, report, row, wish
 from tests.unit.plan.sessions import MINUTE, a_wish, decide, reason, running, said
@@ -50,6 +50,65 @@ def test_where_no_node_may_change_a_time_limit_the_job_says_so_and_keeps_saying_
 def test_before_a_node_was_asked_no_time_limit_is_changed() -> None:
     decision = decide(limited(a_wish(240), running(), permitted=None), 10)
     assert (decision.actions, said(decision, "TimeLimit")) == ((), None)
+
+
+def told(seen: Seen, change: LimitChange | None, **changes: object) -> Seen:
+    """Return what is seen once Slurm has answered to a change of the time limit."""
+    assert seen.report is not None
+    assert seen.report.slurm is not None
+    record = seen.report.slurm.model_copy(update={"limit_change": change})
+    said = seen.report.model_copy(update={"slurm": record, **changes})
+    return replace(seen, report=said)
+
+
+def taken(minutes: int, at_minutes: float = 10, refused: str | None = None) -> LimitChange:
+    return LimitChange(minutes=minutes, answered=at(at_minutes * MINUTE), refused=refused)
+
+
+def test_a_time_limit_that_slurm_has_accepted_is_not_set_again_before_a_listing_can_show_it() -> None:
+    seen = told(limited(a_wish(240), running()), taken(240))
+    decision = decide(seen, 15)
+    assert (decision.actions, reason(decision, "TimeLimit")) == ((), "Changing")
+
+
+def test_a_time_limit_that_later_listings_do_not_show_was_not_taken_and_is_asked_for_again_after_an_hour() -> None:
+    seen = told(limited(a_wish(240), running()), taken(240))
+    seen = replace(seen, listing=listing(running(), asked=at(11 * MINUTE)))
+    decision = decide(seen, 11)
+    assert (decision.actions, reason(decision, "TimeLimit")) == ((), "NotTaken")
+    again = told(replace(seen, report=decision.report), taken(240))
+    assert decide(again, 69).actions == ()
+    assert decide(again, 71).actions == (SetTimeLimit(running(), 240),)
+    renewed = told(again, taken(240, at_minutes=71))
+    assert (decide(renewed, 71).actions, decide(renewed, 71).report.conditions) == ((), decision.report.conditions)
+
+
+@pytest.mark.parametrize("answer", [taken(240), taken(240, refused="it may not be longer than a day.")])
+def test_another_wish_for_a_time_limit_is_asked_for_at_once_whatever_became_of_the_one_before(
+    answer: LimitChange,
+) -> None:
+    late = listing(running(), asked=at(11 * MINUTE))
+    seen = replace(told(limited(a_wish(180), running()), answer), listing=late)
+    decision = decide(seen, 12)
+    assert (decision.actions, reason(decision, "TimeLimit")) == ((SetTimeLimit(running(), 180),), "Changing")
+
+
+def test_a_time_limit_that_slurm_refused_says_why_and_is_asked_for_again_after_an_hour() -> None:
+    seen = told(limited(a_wish(240), running()), taken(240, refused="permission denied."))
+    condition = said(decide(seen, 11), "TimeLimit")
+    assert condition is not None
+    assert (condition.reason, "permission denied" in condition.message) == ("Refused", True)
+    assert decide(seen, 69).actions == ()
+    assert decide(seen, 71).actions == (SetTimeLimit(running(), 240),)
+
+
+def test_a_time_limit_that_somebody_changes_after_it_was_as_wished_is_put_back_at_once() -> None:
+    reached = decide(told(limited(a_wish(120), running()), taken(120)), 11)
+    assert reached.report.slurm is not None
+    assert reached.report.slurm.limit_change is None
+    by_hand = running(time_limit_minutes=600)
+    seen = replace(limited(a_wish(120), by_hand), report=reached.report)
+    assert decide(seen, 12).actions == (SetTimeLimit(by_hand, 120),)
 
 
 # The queue
