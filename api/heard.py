@@ -1,35 +1,59 @@
-"""What the controller was last heard to say of users and command nodes: a copy from the watch, behind by a moment.
+"""What the watch on etcd last told of users, command nodes and places: enough to say yes to a wish without asking etcd.
 
-So it may only say yes: before somebody is refused, etcd is asked. And its yes is worth what one from etcd is: a user's
-answer is believed for as long as one that was just read, and a node may fail right after a look at etcd as well.
+It is behind by a moment, so it only says yes: before somebody is refused, etcd is asked. And its yes is worth what one
+from etcd is: a user's answer is believed for as long as one that was just read, a node may fail right after a look at
+etcd as well, and places count only when they are known to be no older than whoever was let in last.
 """
 
+import asyncio
 from typing import TypeVar
 
 import structlog
 
+from api.places import Places
 from reconciler.errors import Unreadable
 from reconciler.model.base import Value
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.store.codec import decode
+from reconciler.store.informer import Informer
 from reconciler.store.keys import Keys
-from reconciler.store.kv import Entry
+from reconciler.store.kv import Entry, Revision
+
+PATIENCE_S = 1.0
+"""For a watch that is behind; all jobs can be listed in less."""
 
 V = TypeVar("V", bound=Value)
 log = structlog.get_logger()
 
 
 class Heard:
-    """By name; empty until the watch stands."""
+    """Users and nodes by name; empty until the watch stands."""
 
     def __init__(self) -> None:
         self.users: dict[str, UserAnswer] = {}
         self.nodes: dict[str, NodeReport] = {}
+        self.places = Places()
+        self._copy: Informer | None = None
+
+    def follow(self, copy: Informer) -> None:
+        """Be told from now on by whoever keeps this copy."""
+        self._copy = copy
 
     @property
     def is_cluster_of_use(self) -> bool:
         """Whether a command node is healthy."""
         return any(node.healthy for node in self.nodes.values())
+
+    async def places_at(self, revision: Revision) -> Places | None:
+        """Return who has jobs, as it stood at a revision or later; None where the watch does not get there in time."""
+        if self._copy is None or not self._copy.revision:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._copy.reached(revision)
+        except TimeoutError:
+            return None
+        return self.places
 
     def note(self, keys: Keys, key: str, entry: Entry | None) -> None:
         """Take in what became of a key, whichever it is."""

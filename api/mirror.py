@@ -75,6 +75,7 @@ class Mirror:
         self._kept = (*self._jobs, keys.answers, keys.command_nodes)
         interest = Interest(keep=lambda key: key.startswith(self._kept), on_advance=self._publish)
         self._informer = Informer(store, keys.everything, self._note, interest=interest)
+        heard.follow(self._informer)
         self._touched: dict[JobId, None] = {}
         self._shown: dict[JobId, Shown] = {}
         self._gone: deque[tuple[Revision, JobId]] = deque()
@@ -180,6 +181,7 @@ class Mirror:
     def _show(self, job: JobId, revision: Revision) -> None:
         entries = self._informer.entries
         wish, report = entries.get(self._keys.wish(job)), entries.get(self._keys.report(job))
+        self._heard.places.note(job, wish, report)
         before = self._shown.pop(job, None)
         after = shown(job, wish, report, revision if before else NEVER) if wish is not None else None
         if after is not None:
