@@ -22,6 +22,9 @@ from reconciler.store.passing import PassingStore
 PATIENCE_S = 5.0
 """No group waits longer for the one before it: behind a frozen etcd they would otherwise fail one after the other."""
 
+MEMBERS = 32
+"""No group has more, so that under load there are always two: etcd writes one while this process makes the next."""
+
 Outcome = Revision | Unreachable | Conflict | Refused
 
 
@@ -116,6 +119,7 @@ class _Group:
         """Tell whether a transaction may come along: in time, within etcd's limits, and without a key in common."""
         return (
             not self._has_left
+            and self.members < MEMBERS
             and len(self.guards) + len(one.guards) <= limits.OPERATIONS
             and len(self.writes) + len(one.writes) <= limits.OPERATIONS
             and self._size_bytes + one.size_bytes <= limits.BODY_LIMIT_BYTES
