@@ -175,7 +175,13 @@ def _detail(text: str) -> str:
     """Return what a problem says, all its findings included."""
     try:
         problem = json.loads(text)
-        findings = [f"{finding['field']}: {finding['detail']}" for finding in problem.get("errors", [])]
-        return "\n".join([f"{problem['title']}.", *(findings or [problem["detail"]])])
+        return "\n".join([f"{problem['title']}.", *map(_finding, problem.get("errors", [problem]))])
     except (ValueError, KeyError, TypeError, AttributeError):
         return text[:200]
+
+
+def _finding(finding: JsonObject) -> str:
+    """Return what is wrong, with its field, and what was found and is allowed there, where the API says so."""
+    field = f"{finding['field']}: " if "field" in finding else ""
+    sides = "; ".join(f"{side} {finding[side]}" for side in ("found", "allowed") if side in finding)
+    return f"{field}{finding['detail']}" + (f" ({sides})" if sides else "")

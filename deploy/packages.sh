@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the distribution's packages that a part of this project needs, and only those that are missing.
-# Usage: deploy/packages.sh GROUP...    (groups: python, site, applications)
+# Usage: deploy/packages.sh GROUP...    (groups: python, site, applications, images)
 # No service of an installed package is started.
 set -eu
 
@@ -11,7 +11,8 @@ packages_of() {
         netcat-openbsd conntrack etcd-server etcd-client iproute2 util-linux procps curl ;;
     applications) echo xpra python3-pil python3-netifaces xauth xvfb xterm xfonts-base fonts-dejavu-core shellinabox \
         openmpi-bin python3-mpi4py python3-venv chromium chromium-driver ;;
-    *) echo "deploy/packages.sh: no group '$1'; there are: python, site, applications" >&2; return 2 ;;
+    images) echo patchelf squashfs-tools squashfuse ;;
+    *) echo "deploy/packages.sh: no group '$1'; there are: python, site, applications, images" >&2; return 2 ;;
     esac
 }
 
@@ -49,7 +50,7 @@ install() {
 }
 
 if [ "$#" -eq 0 ]; then
-    echo "usage: deploy/packages.sh GROUP...   (groups: python, site, applications)" >&2
+    echo "usage: deploy/packages.sh GROUP...   (groups: python, site, applications, images)" >&2
     exit 2
 fi
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

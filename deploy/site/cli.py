@@ -122,7 +122,7 @@ def _takes_demo(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=".",
         metavar="FOLDER",
-        help="a desktop program and JupyterLab in a real browser instead; keep screenshots in FOLDER (here)",
+        help="the templates' real applications in a real browser instead; keep screenshots in FOLDER (here)",
     )
 
 

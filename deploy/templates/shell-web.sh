@@ -4,16 +4,18 @@
 # Link and password are in ~/.bwvisu/<job>.link, which only its user can read; it goes with the session.
 #KEYHOLE-REQUEST-PORTS 1
 set -eu
-umask 077
 command -v shellinaboxd >/dev/null || { echo "shell-web.sh: shellinabox is not installed on $(hostname)" >&2; exit 127; }
 
 run=$(mktemp -d)
 link={{home}}/.bwvisu/{{job_id}}.link
 trap 'rm -rf "$run" "$link"' EXIT
 trap 'trap "" TERM; exit 143' TERM
-mkdir -p "${link%/*}"
 od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$run/password"
-echo "http://$KEYHOLE_GATEWAY0:$KEYHOLE_EXTERNAL_PORT0/ password: $(cat "$run/password")" >"$link"
+(
+    umask 077
+    mkdir -p "${link%/*}"
+    echo "http://$KEYHOLE_GATEWAY0:$KEYHOLE_EXTERNAL_PORT0/ password: $(cat "$run/password")" >"$link"
+)
 
 # One try per connection, and a pause: guessing 128 bits takes for ever.
 cat >"$run/ask" <<ASK

@@ -5,8 +5,8 @@ import pytest
 from reconciler.model.report import Report
 from reconciler.model.wish import BUSY_LIMIT, ForwardRequest
 from reconciler.store.codec import decode
-from tests.api.calls import JOB, OTHER, Job, wish_for
-from tests.unit.api.conftest import Client, World
+from tests.api.calls import OTHER, Job
+from tests.unit.api.conftest import JOB, Client, World
 from tests.unit.api.test_keyhole import OPEN, opened
 
 PORTS = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}
@@ -18,7 +18,7 @@ FIRST, SECOND = 20007, 20008
 async def job(world: World, keyhole: Client, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Return a job that was given its two ports."""
     monkeypatch.setattr("api.keyhole.ANSWER_WITHIN_S", 0.05)
-    await wish_for(world, JOB)
+    await world.wish_for(JOB)
     await world.write(world.keys.report(JOB), opened())
     job = Job(world, keyhole)
     assert await job.call("forwards", PORTS) == (200, OPEN)
@@ -113,7 +113,7 @@ async def test_ports_of_an_earlier_run_are_not_given_back_by_a_later_one(world: 
 
 
 async def test_a_job_that_was_given_nothing_yet_gives_nothing_back(world: World, keyhole: Client) -> None:
-    await wish_for(world, OTHER)
+    await world.wish_for(OTHER)
     status, problem = await Job(world, keyhole, OTHER).call("forwards", PORTS | {"busy": [FIRST]})
 
     assert (status, problem["type"]) == (422, "/problems/port-foreign")

@@ -36,17 +36,76 @@ def demo(site: Site, *options: str, timeout_s: float = DEMO_TIMEOUT_S) -> str:
     return done.stdout
 
 
-@pytest.mark.long
-def test_applications_answer_a_real_browser_outside_the_cluster_and_leave_nothing(
-    new_site: Site, tmp_path: Path
-) -> None:
-    told = demo(new_site, "--applications", str(tmp_path), timeout_s=APPLICATIONS_TIMEOUT_S)
+@pytest.fixture(scope="module")
+def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Give what the demonstration of the applications said, and the folder with its screenshots."""
+    if os.geteuid() != 0:
+        pytest.skip("a site is made of namespaces, which needs root")
+    site, pictures = Site(f"a{os.getpid()}"), tmp_path_factory.mktemp("pictures")
+    try:
+        told = demo(site, "--applications", str(pictures), timeout_s=APPLICATIONS_TIMEOUT_S)
+        assert not site.folder.exists(), "it left nothing"
+        yield " ".join(told.split()), pictures
+    finally:
+        site.down()
 
-    assert 'Chromium, outside, shows "xpra websockets client" with:' in told
-    assert "`hostname`, typed in the browser, ran in the window: it says c1." in told
-    assert 'Chromium, outside, shows "JupyterLab" with: Python 3' in told
-    assert all((tmp_path / f"{name}.png").read_bytes()[1:4] == b"PNG" for name in ("xpra", "jupyter"))
-    assert not new_site.folder.exists()
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("template", "title", "refusal"),
+    [
+        ("xpra.sh", "xpra websockets client", "No password specified"),
+        ("jupyter.sh", "Untitled.ipynb - JupyterLab", "Password or token:"),
+        ("shell-web.sh", "Shell In A Box", "That is not it."),
+    ],
+)
+def test_a_command_typed_in_a_real_browser_runs_as_the_user_and_nobody_gets_in_without_the_secret(
+    applications: tuple[str, Path], template: str, title: str, refusal: str
+) -> None:
+    told, picture = session_of(applications, template)
+
+    assert f'Chromium, outside, shows "{title}" with: ' in told
+    assert "`hostname`, typed there, ran as alice: it says c1." in told
+    assert f'Without the secret the page says: "{refusal}".' in told
+    assert "The secret is in no argument on c1, not in the job's log, and in no key." in told
+    assert picture[1:4] == b"PNG"
+
+
+@pytest.mark.long
+def test_the_display_of_a_desktop_application_is_closed_to_others_on_its_node(
+    applications: tuple[str, Path],
+) -> None:
+    """The display's file of cookies was looked for where nobody had written it, so everyone on the node was let in."""
+    told, _ = session_of(applications, "xpra.sh")
+
+    assert 'bob tries `xset -display :0 q` on c1, and is told: "Authorization required".' in told
+
+
+@pytest.mark.long
+def test_every_rank_of_an_mpi_program_on_two_nodes_is_on_its_page(applications: tuple[str, Path]) -> None:
+    told, picture = session_of(applications, "mpi.sh")
+
+    assert 'Chromium, outside, shows "4 ranks" with: 0 c1 1 c1 2 c2 3 c2.' in told
+    assert picture[1:4] == b"PNG"
+
+
+@pytest.mark.long
+def test_an_image_that_the_user_built_serves_its_page_through_the_gateway(applications: tuple[str, Path]) -> None:
+    if "Nothing here runs images" in applications[0]:
+        pytest.skip("there is no Apptainer on this machine; deploy/apptainer puts Debian's there")
+    told, picture = session_of(applications, "apptainer.sh")
+
+    assert 'Chromium, outside, shows "From an image" with: From an image: alice on c1.' in told
+    assert 'Without the secret the page says: "404 Not Found".' in told
+    assert picture[1:4] == b"PNG"
+
+
+def session_of(applications: tuple[str, Path], template: str) -> tuple[str, bytes]:
+    """Return what was said of one template's session, and its screenshot."""
+    told, pictures = applications
+    _, _, rest = told.partition(f"== A session of {template} ")
+    picture = pictures / template.replace(".sh", ".png")
+    return rest.partition(" == ")[0], picture.read_bytes()
 
 
 def said(*words: str) -> str:
@@ -79,6 +138,8 @@ def test_the_demo_shows_the_page_from_outside_and_leaves_nothing(new_site: Site)
     assert re.search(r'<dd id="host">c[12]</dd>', shown)
     assert re.search(r"\d+ bytes, written by Slurm job \d+ of alice on c[12]\.", shown)
     assert re.search(r"The open connection was cut \d+ ms after that, by gw[12]", shown)
+    assert "Both interfaces list it, and agree on user, template, variables" in shown
+    assert "Neither interface knows" in shown
     assert "No key in etcd is named after the job" in shown
     assert traces(new_site) == before
     assert [line for line in shown.splitlines() if len(line) > 80 and "/" not in line] == []

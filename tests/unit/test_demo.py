@@ -2,11 +2,27 @@
 
 import pytest
 
+from deploy.site.demo.interfaces import in_original_words
+from deploy.site.demo.pages import MPI, SHELL, Step
 from deploy.site.demo.screen import claim, quote
 from deploy.site.demo.telling import Teller
+from deploy.site.demo.visits import Seen
 from deploy.site.errors import SiteError
 
 LEASE = {"job": "mine", "target-host": "c1-ib0", "target-ip": "10.101.0.21"}
+
+
+JOB = {
+    "id": "mine",
+    "spec": {"user": "alice", "template": "demo-page.sh", "variables": {"page_title": "Hello"}, "labels": {}},
+    "status": {
+        "phase": "available",
+        "slurm": {"job-id": 7, "state": "RUNNING"},
+        "services": [
+            {"index": 0, "external-ip": "192.0.2.101", "external-port": 50007, "internal-port": 50008, "healthy": True}
+        ],
+    },
+}
 
 
 def report(phase: str, status: str) -> dict[str, object]:
@@ -66,3 +82,32 @@ def test_a_quoted_line_keeps_its_words_whole_within_80_columns(capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     assert "bwv:main:0123456789abcdef" in shown
+
+
+def test_a_page_shows_what_its_steps_say_when_each_of_them_found_it() -> None:
+    steps = [step.filled(node="c1", mark="m", secret="s") for step in SHELL.steps]
+    asked, prompt = ("Password of this session:",), ("Password of this session:\nalice@c1:~$",)
+
+    assert Seen("a title", (asked, prompt), b"").shows(steps)
+    assert not Seen("a title", (asked,), b"").shows(steps), "the second never was ready"
+    assert not Seen("a title", (asked, ("alice@c2:~$",)), b"").shows(steps), "another node"
+    assert not Seen("a title", (asked, ()), b"").shows(steps)
+
+
+def test_a_step_is_filled_in_with_a_sessions_facts_and_its_script_stays_as_it_is() -> None:
+    step = Step("return {};", "on {node}", typed="{secret} >{mark}")
+
+    assert step.filled(node="c1", mark="m", secret="s") == Step("return {};", "on c1", typed="s >m")
+    assert SHELL.types
+    assert not MPI.types
+
+
+def test_what_the_original_interface_must_show_follows_from_the_job_of_v1() -> None:
+    assert in_original_words(JOB) == {
+        "job-id": "mine",
+        "uid": "alice",
+        "batch-script": {"template-name": "demo-page.sh", "variables": {"page_title": "Hello"}},
+        "services": [{"internal-port": 50008, "external-port": 50007, "external-ip": "192.0.2.101"}],
+        "state": "available",
+        "details": {"job-id": 7, "state": "RUNNING"},
+    }

@@ -8,6 +8,7 @@ import pytest
 
 from api import cli, routes
 from api.problems import KINDS
+from reconciler.batchscript.description import describe
 from reconciler.plan import timelimit
 from reconciler.plan.ends import END_REASONS
 from reconciler.plan.happenings import TOLD_CONDITIONS
@@ -18,6 +19,7 @@ API = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
 DESIGN = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
 THREATS = (CHECKOUT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+TEMPLATES = (CHECKOUT / "docs" / "templates.md").read_text(encoding="utf-8")
 
 CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]+)+")
 """The form of a reason."""
@@ -208,3 +210,23 @@ def test_the_code_cites_only_invariants_that_the_design_defines() -> None:
 
     assert len(cited) > 5
     assert cited - defined == set()
+
+
+def test_the_whole_template_on_its_page_can_be_used_as_it_stands() -> None:
+    example = section(TEMPLATES, "A whole one").partition("```bash\n")[2].partition("```")[0]
+
+    described = describe(example)
+
+    assert described.summary == "The files of a folder, to be fetched with a browser."
+    assert described.ports == 1
+    assert [(each.name, each.type, each.required) for each in described.variables] == [
+        ("folder", "path", True),
+        ("minutes", "integer", False),
+        ("listing", "boolean", False),
+    ]
+
+
+def test_every_shipped_template_is_in_its_table_and_the_table_holds_no_other() -> None:
+    listed = {cell for row in cells(section(TEMPLATES, "Those that are shipped")) for cell in words(row[0])}
+
+    assert listed == {path.name for path in (CHECKOUT / "deploy" / "templates").iterdir()}

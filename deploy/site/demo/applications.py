@@ -1,68 +1,36 @@
-"""Real applications: a desktop program under Xpra, and JupyterLab, opened in a real browser outside the cluster."""
+"""Real applications, opened in a real browser outside the cluster: desktop, notebook, terminal, MPI, and an image."""
 
-import json
+import re
 import secrets
-from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deploy.site import machine
+from deploy.site.demo import image, pages
 from deploy.site.demo.background import BackgroundDaemons
-from deploy.site.demo.evidence import Evidence
+from deploy.site.demo.evidence import Evidence, Link
+from deploy.site.demo.interfaces import Interfaces
+from deploy.site.demo.pages import Application
 from deploy.site.demo.screen import claim, headline, say
 from deploy.site.demo.session import Session
 from deploy.site.demo.story import USER, link_of
 from deploy.site.demo.timeline import Timeline
+from deploy.site.demo.visits import visit
 from deploy.site.errors import SiteError
 from deploy.site.site import Site
 
 STRANGER = "bob"
 """Another researcher of the same cluster."""
 
+FILE_MODE = "644"
+"""Of what a user's application writes: the secret's care is not the user's own umask."""
+
+BUILDER = "c1"
+"""The compute node on which the image is built."""
+
 INSTALL_TIMEOUT_S = 900.0
-BROWSER_TIMEOUT_S = 180.0
-
-_WINDOWS = """
-const painted = canvas => {
-    const pixels = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer);
-    return pixels.some(pixel => pixel !== pixels[0]);
-};
-const canvases = [...document.querySelectorAll(".window canvas")].filter(canvas => canvas.width && canvas.height);
-return canvases.some(painted) && [...document.querySelectorAll(".windowtitle")].map(title => title.textContent);
-"""
-"""The titles of the windows, once one of them shows more than a single colour."""
-
-_CARDS = """
-const cards = [...document.querySelectorAll(".jp-LauncherCard-label")].map(card => card.textContent.trim());
-return document.readyState === "complete" && cards.length > 0 && cards.filter(card => card);
-"""
-"""What JupyterLab's launcher offers, once it is there."""
-
-
-@dataclass(frozen=True)
-class Application:
-    """What is wished for, and how to tell that its page is alive."""
-
-    template: str
-    variables: tuple[str, ...]
-    title: str
-    """Of the page."""
-    ready: str
-    shows: str
-    """One of the things that `ready` returns."""
-    typed: str = ""
-    """Pressed in the page; ``{mark}`` is a file that it makes in the user's home."""
-
-
-def _applications(environment: Path) -> tuple[Application, ...]:
-    return (
-        Application(
-            "xpra.sh", ("application=xterm",), "xpra websockets client", _WINDOWS, "xterm", "hostname >{mark}\ue007"
-        ),
-        Application("jupyter.sh", (f"environment={environment}",), "JupyterLab", _CARDS, "Terminal"),
-    )
+_SECRET = re.compile(r"\b[0-9a-f]{32,}\b")
+"""What each of the shipped templates makes: at least 128 random bits."""
 
 
 class Applications:
@@ -73,6 +41,8 @@ class Applications:
         self._timeline = timeline
         self._pictures = pictures
         self._site: Site = daemons.site
+        self._evidence = Evidence(self._site)
+        self._interfaces = Interfaces(daemons)
         self._left: list[str] = []
 
     def tell(self) -> None:
@@ -81,11 +51,15 @@ class Applications:
         Raises:
             SiteError: a page is not what it should be.
         """
-        for application in _applications(self._install()):
-            session = self._submit(application)
-            self._look(application, session)
-            self._delete(session)
-        self._tell_of_images()
+        for application in (pages.XPRA, pages.jupyter(self._install()), pages.SHELL, pages.MPI):
+            self._show(application)
+        headline("An application from an image, with apptainer.sh")
+        if image.can_be_built(self._site, BUILDER, USER):
+            name = image.build(self._site, BUILDER, USER)
+            say(f"{USER} built {name} on {BUILDER}, from a folder.")
+            self._show(pages.image(name))
+        else:
+            self._tell_of_no_image()
 
     def abandon(self) -> None:
         """Delete what was cut short."""
@@ -103,13 +77,18 @@ class Applications:
             machine.run(["/usr/bin/python3", "-m", "venv", str(folder)])
             words = [str(folder / "bin" / "pip"), "--disable-pip-version-check", "install", "--quiet", "jupyterlab"]
             machine.run(words, timeout_s=INSTALL_TIMEOUT_S)
+            # It would ask each new user whether to fetch news from the Internet, on top of the page.
+            news = "@jupyterlab/apputils-extension:announcements"
+            machine.run([str(folder / "bin" / "jupyter"), "labextension", "disable", "--level=sys_prefix", news])
         return folder
 
-    def _submit(self, application: Application) -> Session:
+    def _show(self, application: Application) -> None:
         headline(f"A session of {application.template}")
         session = self._wish(application.template, application.variables)
         session.follow(_is_in(session, "available"), "the job is available")
-        return session
+        self._interfaces.agree(session.job)
+        self._look(application, session)
+        self._delete(session)
 
     def _wish(self, template: str, variables: tuple[str, ...]) -> Session:
         session = Session(f"demo{secrets.token_hex(4)}", self._timeline)
@@ -121,52 +100,85 @@ class Applications:
         return session
 
     def _look(self, application: Application, session: Session) -> None:
-        link, file = link_of(session), f"{self._site.home}/{USER}/.bwvisu/{session.job}.link"
-        url = self._site.exec(link.node, ["cat", file], USER).stdout.strip()
-        refused = self._site.exec(link.node, ["cat", file], STRANGER).returncode != 0
-        claim(url.startswith(link.url) and refused, f"{USER} reads the link in .bwvisu, and {STRANGER} cannot.", url)
-        evidence, mark = Evidence(self._site), f"typed-{session.job}"
-        before = evidence.packets(link, "DNAT")
-        seen = self._browse(url, application.ready, application.typed.format(mark=mark))
+        """Look at the page as its user does, and then as others may."""
+        link, mark = link_of(session), f"typed-{session.job}"
+        before = self._evidence.packets(link, "DNAT")
+        url, secret = self._read_link(link, session.job) if application.locked else (link.url, "")
+        steps = [step.filled(node=link.node, mark=mark, secret=secret) for step in application.steps]
+        seen = visit(self._site, url + application.afresh, steps)
         picture = self._pictures / f"{application.template.removesuffix('.sh')}.png"
-        picture.write_bytes(b64decode(seen["png"]))
-        shown = seen["said"] or []
+        picture.write_bytes(seen.picture)
+        shown = ", ".join(step.shows for step in steps)
         claim(
-            seen["title"] == application.title and application.shows in shown,
-            f'Chromium, outside, shows "{seen["title"]}" with: {", ".join(shown)}. Its picture: {picture}',
-            str(shown),
+            application.title in seen.title and seen.shows(steps),
+            f'Chromium, outside, shows "{seen.title}" with: {shown}. Its picture: {picture}',
+            str(seen.said),
         )
-        went = evidence.packets(link, "DNAT") - before
+        went = self._evidence.packets(link, "DNAT") - before
         claim(went > 0, f"It came through {link.gateway}: its DNAT rule counted {went} new connections.")
-        if application.typed:
+        if application.types:
             self._claim_typed(mark, link.node)
+        if application.locked:
+            self._claim_locked(application, link)
+            self._claim_secret(secret, link.node, session.job)
+        if application.neighbour:
+            self._claim_private(*application.neighbour, link.node)
 
-    def _browse(self, url: str, ready: str, typed: str) -> Any:
-        program = Path(__file__).with_name("browser.py").read_text()
-        asked = json.dumps({"url": url, "ready": ready, "typed": typed})
-        words = ["python3", "-c", program]
-        done = self._site.exec("outside", words, stdin=f"{asked}\n", timeout_s=BROWSER_TIMEOUT_S)
-        if done.returncode != 0:
-            raise SiteError(f"the browser: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-        return json.loads(done.stdout)
+    def _read_link(self, link: Link, job: str) -> tuple[str, str]:
+        """Return address and secret of a session from the file that only its user can read."""
+        file = f"{self._site.home}/{USER}/.bwvisu/{job}.link"
+        line = self._site.exec(link.node, ["cat", file], USER).stdout.strip()
+        found = _SECRET.findall(line)
+        refused = self._site.exec(link.node, ["cat", file], STRANGER).returncode != 0
+        claim(
+            line.startswith(link.url) and len(found) == 1 and refused,
+            f"{USER} reads the link with its secret in .bwvisu, and {STRANGER} cannot.",
+            line,
+        )
+        return line.split()[0], found[0]
 
     def _claim_typed(self, mark: str, node: str) -> None:
         """See what the keys pressed in the browser did on the compute node."""
-        found = self._site.exec(node, ["cat", mark], USER).stdout.strip()
-        claim(found == node, f"`hostname`, typed in the browser, ran in the window: it says {found}.", found)
+        done = self._site.exec(node, ["sh", "-c", 'cat "$0" && stat --format "%U %a" "$0"', mark], USER)
+        found = done.stdout.split()
+        claim(found == [node, USER, FILE_MODE], f"`hostname`, typed there, ran as {USER}: it says {node}.", str(found))
+
+    def _claim_locked(self, application: Application, link: Link) -> None:
+        steps = application.locked
+        seen = visit(self._site, link.url, steps)
+        claim(seen.shows(steps), f'Without the secret the page says: "{steps[-1].shows}".', str(seen.said))
+
+    def _claim_secret(self, secret: str, node: str, job: str) -> None:
+        """See that the secret is where others might read it nowhere."""
+        look = 'grep -slF -f - /proc/[0-9]*/cmdline "$0"'
+        log = f"{self._site.home}/{USER}/bwvisu-{job}.log"
+        found = self._site.exec(node, ["sh", "-c", look, log], stdin=secret).stdout.split()
+        claim(
+            not found and secret not in self._daemons.etcdctl("get", "--prefix", ""),
+            f"The secret is in no argument on {node}, not in the job's log, and in no key.",
+            " ".join(found),
+        )
+
+    def _claim_private(self, words: tuple[str, ...], refusal: str, node: str) -> None:
+        done = self._site.exec(node, words, STRANGER)
+        claim(
+            done.returncode != 0 and refusal in done.stderr,
+            f'{STRANGER} tries `{" ".join(words)}` on {node}, and is told: "{refusal}".',
+            done.stdout + done.stderr,
+        )
 
     def _delete(self, session: Session) -> None:
         self._daemons.cli("delete", session.job)
         session.follow(lambda: not session.keys, "every key of the job is gone")
         self._left.remove(session.job)
 
-    def _tell_of_images(self) -> None:
-        """Run an application from an image where that can be, and else show what its user is told."""
-        headline("An application from an image, with apptainer.sh")
+    def _tell_of_no_image(self) -> None:
+        """Show what a user is told where nothing runs images."""
         session = self._wish("apptainer.sh", ("image_name=none.sif",))
         session.follow(_is_in(session, "finished"), "the job is over")
         log = self._site.exec("c1", ["cat", f"bwvisu-{session.job}.log"], USER).stdout.strip()
-        claim(log.startswith("apptainer.sh: "), f'No image is here to run; its log says: "{log}"', log)
+        claim(log.startswith("apptainer.sh: "), f'Nothing here runs images; its log says: "{log}"', log)
+        say("deploy/apptainer puts Debian's Apptainer into a folder; with it, an image runs here.")
         self._delete(session)
 
 

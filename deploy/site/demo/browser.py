@@ -1,7 +1,9 @@
 """A real browser on a node: runs there as a program of its own, told by one line of JSON, answering with another.
 
-Standard input: ``url``, ``ready`` (a function body for the page; what it returns is kept once it is neither false nor
-empty), ``typed`` (keys to press then). Standard output: ``title``, ``said``, ``png`` (the window, in base64).
+Standard input: ``url`` and ``steps``, each with ``ready`` (a function body for the page; what it returns is kept once
+it is neither false nor empty), ``click`` (a CSS selector, or empty) and ``typed`` (keys to press then, or empty).
+Standard output: ``title``, ``said`` (what each step's ``ready`` returned, up to one that never was), ``png`` (the
+window, in base64).
 
 Speaks WebDriver (W3C) to a chromedriver that it starts. Standard library only: a node has no package of ours.
 """
@@ -20,6 +22,9 @@ PATIENCE_S = 60.0
 _POLL_S = 0.5
 _SETTLE_S = 2.0
 """A page that is ready, and one that was typed into, paints once more."""
+
+SHIFT = "\ue008"
+"""Held down from where it stands to the end of what is typed (WebDriver's code for the key)."""
 
 CHROMIUM = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
@@ -51,10 +56,18 @@ class Browser:
         """Return what a function body returns in the page."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": []})
 
+    def click(self, selector: str) -> None:
+        """Click on the first element that a CSS selector finds."""
+        found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
+        (element,) = found.values()
+        self._ask("POST", f"/element/{element}/click", {})
+
     def type(self, text: str) -> None:
         """Press keys, as somebody does who looks at the page."""
-        keys = [{"type": kind, "value": letter} for letter in text for kind in ("keyDown", "keyUp")]
+        pressed = [(kind, key) for key in text for kind in ("keyDown", "keyUp") if (kind, key) != ("keyUp", SHIFT)]
+        keys = [{"type": kind, "value": key} for kind, key in pressed]
         self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": keys}]})
+        self._ask("DELETE", "/actions")
 
     def screenshot(self) -> str:
         """Return the window's content, a PNG in base64."""
@@ -65,17 +78,29 @@ class Browser:
         self._ask("DELETE", "")
 
 
-def visit(browser: Browser, url: str, ready: str, typed: str) -> dict[str, object]:
-    """Open the page, wait until it is ready, type, and return what there is to see."""
-    deadline = time.monotonic() + PATIENCE_S
+def visit(browser: Browser, url: str, steps: list[dict[str, str]]) -> dict[str, object]:
+    """Open the page, carry out the steps as far as the page is ready for them, and return what there is to see."""
     browser.open(url)
+    said: list[object] = []
+    for step in steps:
+        said.append(_wait(browser, step["ready"]))
+        if not said[-1]:
+            break
+        if step["click"]:
+            browser.click(step["click"])
+        if step["typed"]:
+            browser.type(step["typed"])
+    time.sleep(_SETTLE_S)
+    return {"title": browser.run("return document.title"), "said": said, "png": browser.screenshot()}
+
+
+def _wait(browser: Browser, ready: str) -> Any:
+    """Return what the page says once it is ready and has painted, or what it said last."""
+    deadline = time.monotonic() + PATIENCE_S
     while not (said := browser.run(ready)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     time.sleep(_SETTLE_S)
-    if said and typed:
-        browser.type(typed)
-        time.sleep(_SETTLE_S)
-    return {"title": browser.run("return document.title"), "said": said, "png": browser.screenshot()}
+    return said
 
 
 def _wait_for_driver() -> None:
@@ -100,7 +125,7 @@ def main() -> None:
             _wait_for_driver()
             browser = Browser()
             try:
-                seen = visit(browser, asked["url"], asked["ready"], asked["typed"])
+                seen = visit(browser, asked["url"], asked["steps"])
             finally:
                 browser.close()
         finally:

@@ -4,11 +4,10 @@ import json
 import secrets
 from base64 import b64decode
 from dataclasses import dataclass
-from typing import Any
 
-from deploy.site.daemons import HOST
 from deploy.site.demo.background import BackgroundDaemons
 from deploy.site.demo.evidence import Evidence, Link, cut, settle
+from deploy.site.demo.interfaces import Interfaces
 from deploy.site.demo.screen import claim, headline, quote, say
 from deploy.site.demo.session import Session
 from deploy.site.demo.timeline import PREFIX, Timeline
@@ -16,7 +15,6 @@ from deploy.site.errors import SiteError
 from deploy.site.layout import EXTERNAL, NODES
 
 USER = "alice"
-API = "127.0.0.1:4242"
 CLOSED_WITHIN_MS = 1000.0
 """What the design promises: so soon after a delete no packet passes, not even of a standing connection."""
 KINDS_OF_KEYS = ("desired/forwards", "desired/jobs", "leases/ports", "observed/jobs")
@@ -34,6 +32,7 @@ class Story:
     def __post_init__(self) -> None:
         """Have somebody to ask besides the middleware."""
         self.evidence = Evidence(self.daemons.site)
+        self.interfaces = Interfaces(self.daemons)
         self._left: list[str] = []
 
     def tell(self, *, to_the_end: bool) -> Session:
@@ -43,7 +42,7 @@ class Story:
             SiteError: a claim does not hold.
         """
         session = self.submit()
-        self.ask_both(session)
+        self.interfaces.agree(session.job)
         self.visit(session)
         self.look_inside(session)
         if to_the_end:
@@ -63,25 +62,6 @@ class Story:
         listed = self.evidence.queued(session.job)
         claim(len(listed) == 1 and f" {USER} RUNNING " in listed[0], f"Slurm lists it too: {'; '.join(listed)}")
         return session
-
-    def ask_both(self, session: Session) -> None:
-        """Ask for the job as a portal of today does, and as one that was made for the original middleware."""
-        new, old = self._ask(f"/v1/jobs/{session.job}"), self._ask(f"/jobs/{session.job}")
-        claim(
-            new["status"]["phase"] == old["state"] == "available"
-            and new["status"]["services"][0]["external-port"] == old["services"][0]["external-port"],
-            f"Both interfaces show it: /v1 as phase {new['status']['phase']}, the original as state {old['state']}.",
-        )
-
-    def _ask(self, path: str) -> Any:
-        """Ask the API as the portal; its password is in no argument."""
-        login = self.daemons.site.config_file.parent / "portal"
-        say(f"$ curl http://{API}{path}")
-        line = 'sed \'s/.*/user = "&"/\' "$0" | curl --silent --show-error --fail --max-time 5 --config - "$1"'
-        done = self.daemons.site.exec(HOST, ["sh", "-c", line, str(login), f"http://{API}{path}"])
-        if done.returncode != 0:
-            raise SiteError(f"{path}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
 
     def visit(self, session: Session) -> None:
         """Fetch the page as its user would, and see which way the packets went."""
@@ -133,6 +113,7 @@ class Story:
         session.follow(lambda: not session.keys, "every key of the job is gone")
         self._left.remove(session.job)
         headline("8. Nothing is left")
+        self.interfaces.forgot(session.job)
         claim(not self.evidence.connects("outside", link.ip, link.port), f"{link.url} does not answer any more.")
         gone = f"No process of Slurm job {slurm_id} is on {link.node}."
         settle(lambda: self.evidence.rules_for(link), f"No gateway has a rule for port {link.port}.")

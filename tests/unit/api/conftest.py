@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import BaseTestServer, TestClient, TestServer
 
 from api import app, credentials
 from api.auth import Doorkeeper
@@ -21,6 +21,7 @@ from api.roles import Role
 from reconciler.config import Config
 from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
+from reconciler.model.wish import JobSpec, Wish
 from reconciler.store.codec import encode
 from reconciler.store.grouping import GroupingStore
 from reconciler.store.keys import Keys
@@ -28,6 +29,7 @@ from reconciler.store.kv import Delete, Entry, Put
 from tests.fakes.memory_store import MemoryStore
 
 SECRET = b"s" * 64
+JOB = JobId("job001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEED = Path(__file__).parents[3] / "config.json"
 TEMPLATE = "#!/bin/bash\necho {{image_name}} {{job_id}}\n"
@@ -76,6 +78,11 @@ class World:
     async def forget(self, key: str) -> None:
         """Delete a key."""
         await self.store.commit([], [Delete(key)])
+
+    async def wish_for(self, job: JobId) -> None:
+        """Write the wish of a job that is to call."""
+        spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
+        await self.write(self.keys.wish(job), Wish(id=job, created=NOON, spec=spec))
 
     async def answer(self, user: str, uid: int | None) -> None:
         """Say whether a user exists."""
@@ -161,6 +168,15 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncGenerator[BaseTestServer]:
+    """Serve the keyhole of a world whose clock is right, with one job wished for."""
+    world.clock.now = datetime.now(UTC)
+    await world.wish_for(JOB)
+    async with TestServer(app.keyhole(world.desk)) as serving:
+        yield serving
 
 
 @pytest.fixture

@@ -147,6 +147,22 @@ async def test_a_refusal_names_all_that_is_wrong(world: World, bwvisu: Run, caps
     assert await world.wishes() == before
 
 
+async def test_a_refused_value_is_shown_with_what_the_template_allows(
+    world: World, bwvisu: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line once said only that the variable is not as the template wants it."""
+    (world.config.templates_directory / "choosy.sh").write_text(
+        "#!/bin/sh\n# Variable: threads integer 1..64\necho {{threads}}\n"
+    )
+    status = await bwvisu("submit", "--user", "alice", "--template", "choosy.sh", "--var", "threads=65")
+
+    assert status == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "/variables/threads: Variable threads is not as the template wants it. "
+        "(found 65; allowed a whole number from 1 to 64)"
+    )
+
+
 async def test_no_answer_is_told_apart_from_a_refusal(
     world: World, bwvisu: Run, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:

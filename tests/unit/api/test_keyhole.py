@@ -11,27 +11,20 @@ from api.waiting import wait_for
 from reconciler.batchscript.token import SignedRequest, job_token, signature
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase, Report, Service, SlurmRecord
-from reconciler.model.wish import ForwardRequest, JobSpec, Wish
+from reconciler.model.wish import ForwardRequest, Wish
 from reconciler.store.codec import decode
 from tests.fakes.memory_store import Lost
-from tests.unit.api.conftest import NOON, SECRET, Client, World
+from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World
 
-JOB = JobId("job001")
 PATH = f"/keyhole/v1/jobs/{JOB}/forwards"
 ASKED = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}
 TOKEN = job_token(SECRET, "main", JOB)
 
 
-async def wish_for_job(world: World) -> None:
-    """Write the wish of the job that calls."""
-    spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
-    await world.write(world.keys.wish(JOB), Wish(id=JOB, created=NOON, spec=spec))
-
-
 @pytest.fixture(autouse=True)
 async def _job_is_wished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.keyhole.ANSWER_WITHIN_S", 0.05)
-    await wish_for_job(world)
+    await world.wish_for(JOB)
 
 
 def signed(world: World, body: bytes, *, path: str = PATH, token: str = TOKEN, nonce: str = "n" * 32) -> dict[str, str]:

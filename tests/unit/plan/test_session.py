@@ -198,6 +198,18 @@ def test_a_session_that_moved_to_another_gateway_was_active_then() -> None:
     assert decide(replace(seen, report=decide(seen, 0).report, links=(moved,)), 45).actions == ()
 
 
+def test_a_session_that_slurm_has_started_again_is_not_ended_for_the_idleness_of_its_run_before() -> None:
+    """Slurm did not answer meanwhile; the counters of ports that nobody had given back yet proved the wrong thing."""
+    seen = served(IDLE, packets=100)
+    first = decide(seen, 0)
+    again = running(submitted=at(44 * MINUTE), started=at(45 * MINUTE))
+    decision = decide(replace(later(seen, first, 100, 46), listing=listing(again)), 46)
+    assert (said(decision, "Ending"), decision.report.activity) == (None, None)
+    assert Cancel(again) not in decision.actions
+    afterwards = decide(replace(later(seen, decision, 100, 47), listing=listing(again)), 47)
+    assert said(afterwards, "Ending") is None
+
+
 def test_a_job_without_ports_is_never_idle() -> None:
     seen = Seen(IDLE, report(Phase.RUNNING), listing=listing(running()))
     assert decide(seen, 100).actions == ()
