@@ -65,7 +65,8 @@ class GroupingStore(PassingStore[KeyValueHistory]):
         """Commit a group as soon as the one before it is answered; its first member does so for all."""
         outcome: Outcome = Unreachable("etcd did not commit: whoever asked it for all has gone")
         try:
-            await self._turn()
+            async with asyncio.timeout(PATIENCE_S):
+                await self._way.acquire()
             try:
                 group.leave()
                 outcome = await self._answer(group)
@@ -77,13 +78,6 @@ class GroupingStore(PassingStore[KeyValueHistory]):
             group.leave()
             group.outcome.set_result(outcome)
         return outcome
-
-    async def _turn(self) -> None:
-        if not self._way.locked():
-            await self._way.acquire()  # at once
-            return
-        async with asyncio.timeout(PATIENCE_S):
-            await self._way.acquire()
 
     async def _answer(self, group: "_Group") -> Outcome:
         try:
