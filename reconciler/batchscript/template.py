@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.batchscript.declarations import TemplateWrong, Variable, declared
 from reconciler.model.base import VARIABLE_NAME_PATTERN
@@ -38,8 +39,9 @@ class Template:
     """What a portal may give: the declared ones in their order, then the others by name."""
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Template:
-    """Return the template's parts.
+    """Return the template's parts; those of the texts asked for last are remembered.
 
     Raises:
         TemplateWrong: no ``#!`` line, a tag other than ``{{name}}`` or a comment, not exactly one count of ports, or

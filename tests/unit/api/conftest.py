@@ -26,8 +26,9 @@ from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.model.wish import JobSpec, Wish
 from reconciler.store.codec import encode
+from reconciler.store.grouping import GroupingStore
 from reconciler.store.keys import Keys
-from reconciler.store.kv import Entry, Put
+from reconciler.store.kv import Delete, Entry, Put
 from tests.fakes.memory_store import MemoryStore
 
 SECRET = b"s" * 64
@@ -71,11 +72,15 @@ class World:
     @property
     def desk(self) -> Desk:
         """What the doors are given."""
-        return Desk(config=self.config, store=self.store, server_secret=SECRET, now=self.clock)
+        return Desk(config=self.config, store=GroupingStore(self.store), server_secret=SECRET, now=self.clock)
 
     async def write(self, key: str, value: Value) -> None:
         """Write as the controller would."""
         await self.store.commit([], [Put(key, encode(value))])
+
+    async def forget(self, key: str) -> None:
+        """Delete a key."""
+        await self.store.commit([], [Delete(key)])
 
     async def wish_for(self, job: JobId) -> None:
         """Write the wish of a job that is to call."""
