@@ -25,7 +25,7 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 
 
 class ExitRequest(Value):
-    """``POST /keyhole/v1/jobs/<id>/exit``: the job's exit trap tells how its script ended."""
+    """``POST /keyhole/v1/jobs/<id>/exit``: a job tells how its script ended."""
 
     slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
     restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0

@@ -13,8 +13,9 @@ import structlog
 from aiohttp import web
 
 from api.desk import DESK
-from api.filters import Facts, JobFilter
-from api.frames import Shown, shown
+from api.filters import JobFilter
+from api.frames import NEVER, Shown
+from api.heard import Heard
 from reconciler.errors import Refused
 from reconciler.model.base import JobId
 from reconciler.store.informer import Informer, Interest
@@ -25,8 +26,6 @@ log = structlog.get_logger()
 
 GONE_LIMIT = 10_000
 """So many jobs that went are remembered, for watchers who come back."""
-
-NEVER = Revision(0)
 
 REFUSED_PAUSE_S = 30.0
 """After etcd refused to let us read: only its operator can help, and need not restart us then."""
@@ -42,9 +41,9 @@ class Watcher:
         self._jobs: dict[JobId, None] = {}
         self._news = asyncio.Event()
 
-    def note(self, job: JobId, before: Facts | None, after: Facts | None) -> None:
-        """Have the watcher look at a job that it was shown, or now is to be shown."""
-        if any(facts is not None and self.wanted.wants(facts) for facts in (before, after)):
+    def note(self, job: JobId, *shown: Shown | None) -> None:
+        """Have the watcher look at a job that it was shown, or now is to be shown; for who wants all it is not read."""
+        if any(one is not None and (self.wanted.wants_all or self.wanted.wants(one.facts)) for one in shown):
             self._jobs[job] = None
             self._news.set()
 
@@ -68,10 +67,13 @@ class Watcher:
 class Mirror:
     """All jobs as `/v1` shows them."""
 
-    def __init__(self, store: KeyValueHistory, keys: Keys) -> None:
-        self._store, self._keys = store, keys
-        interest = Interest(keep=self._is_of_a_job, on_advance=self._publish)
+    def __init__(self, store: KeyValueHistory, keys: Keys, heard: Heard) -> None:
+        self._store, self._keys, self._heard = store, keys, heard
+        self._jobs = (keys.wishes, keys.reports)
+        self._kept = (*self._jobs, keys.answers, keys.command_nodes)
+        interest = Interest(keep=lambda key: key.startswith(self._kept), on_advance=self._publish)
         self._informer = Informer(store, keys.everything, self._note, interest=interest)
+        heard.follow(self._informer)
         self._touched: dict[JobId, None] = {}
         self._shown: dict[JobId, Shown] = {}
         self._gone: deque[tuple[Revision, JobId]] = deque()
@@ -159,11 +161,11 @@ class Mirror:
             self._floor = revision
         return older
 
-    def _is_of_a_job(self, key: str) -> bool:
-        return key.startswith((self._keys.wishes, self._keys.reports))
-
-    def _note(self, key: str, _entry: Entry | None) -> None:
-        self._touched[JobId(key.rsplit("/", 1)[1])] = None
+    def _note(self, key: str, entry: Entry | None) -> None:
+        if key.startswith(self._jobs):
+            self._touched[JobId(key.rsplit("/", 1)[1])] = None
+        else:
+            self._heard.note(self._keys, key, entry)
 
     def _publish(self, revision: Revision) -> None:
         """Show what was touched, anew; all of it is true at this revision."""
@@ -177,14 +179,15 @@ class Mirror:
     def _show(self, job: JobId, revision: Revision) -> None:
         entries = self._informer.entries
         wish, report = entries.get(self._keys.wish(job)), entries.get(self._keys.report(job))
+        self._heard.places.note(job, wish, report)
         before = self._shown.pop(job, None)
-        after = shown(job, wish, report, revision if before else NEVER) if wish is not None else None
+        after = Shown(job, wish, report, revision if before else NEVER) if wish is not None else None
         if after is not None:
             self._shown[job] = after
         elif before is not None:
             self._forget(job, revision)
         for watcher in self._watchers:
-            watcher.note(job, before.facts if before else None, after.facts if after else None)
+            watcher.note(job, before, after)
 
     def _forget(self, job: JobId, revision: Revision) -> None:
         self._gone.append((revision, job))
@@ -198,7 +201,7 @@ MIRROR = web.AppKey("mirror", Mirror)
 def hang(app: web.Application) -> None:
     """Give the application a mirror that is kept true while it runs; watchers are let go before it stops."""
     desk = app[DESK]
-    app[MIRROR] = Mirror(desk.store, desk.keys)
+    app[MIRROR] = Mirror(desk.store, desk.keys, desk.heard)
     app.cleanup_ctx.append(_kept_true)
     app.on_shutdown.append(_let_go)
 

@@ -1,9 +1,9 @@
-"""The lines of shell around a script that asks for ports: the client, its two calls, and the answer as variables.
+"""The lines of shell around a batch script: the client, its two calls, and the answer as variables.
 
-First the script hands itself to the client, which runs it again, unchanged, and tells the keyhole how it ended. At
-``#KEYHOLE-REQUEST-PORTS N`` it asks for its ports: ``KEYHOLE_PORT<I>``, ``KEYHOLE_GATEWAY<I>`` and
-``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell. The token reaches the client through its standard input
-only: no argument, no exported variable, no file of its own.
+First the script, whether it asks for ports or not, hands itself to the client, which runs it again, unchanged, and
+tells the keyhole how it ended. At ``#KEYHOLE-REQUEST-PORTS N`` it asks for its ports: ``KEYHOLE_PORT<I>``,
+``KEYHOLE_GATEWAY<I>`` and ``KEYHOLE_EXTERNAL_PORT<I>`` for I from 0, in any POSIX shell. The token reaches the client
+through its standard input only: no argument, no exported variable, no file of its own.
 """
 
 import json

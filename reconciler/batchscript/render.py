@@ -33,7 +33,7 @@ class ScriptContext:
 
 
 def render(template_text: str, variables: Mapping[str, str], context: ScriptContext) -> str:
-    """Return the whole batch script, keyhole client included.
+    """Return the whole batch script, the keyhole client included where the template is a shell's.
 
     Raises:
         TemplateWrong: the template itself cannot be used.
@@ -43,7 +43,7 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
     require_fit(template, variables)
     values = with_defaults(template, variables) | _standard(context, template.names)
     head = _fill(template.head, values)
-    if not template.ports:
+    if not template.is_shell:
         return head
     call = KeyholeCall(
         job=context.job,
@@ -52,9 +52,12 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
         ports=template.ports,
         authority=context.keyhole_authority,
     )
+    head = head if head.endswith("\n") else f"{head}\n"  # a last line that is a comment would take the client in
     first = _first_command(head)
-    request = request_lines(template.ports).rstrip("\n")
-    return head[:first] + client_lines(call) + head[first:] + request + _fill(template.tail, values)
+    watched = head[:first] + client_lines(call) + head[first:]
+    if not template.ports:
+        return watched
+    return watched + request_lines(template.ports).rstrip("\n") + _fill(template.tail, values)
 
 
 def _first_command(script: str) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.batchscript.declarations import TemplateWrong, Variable, declared
 from reconciler.model.base import VARIABLE_NAME_PATTERN
@@ -13,7 +14,7 @@ STANDARD_VARIABLES = ("job_id", "user", "home")
 """Filled in by us; a portal neither needs to nor may give them."""
 
 SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
-"""Interpreters that understand the lines which take the place of a request for ports."""
+"""Interpreters that understand the lines around the keyhole client."""
 
 PORTS_LIMIT = 1000
 """No configuration allows a job more (``keyholed-max-forwarders-per-job``)."""
@@ -27,6 +28,8 @@ _REFUSED = {">": "a partial", "/": "the end of a section", "#": "a section", "^"
 class Template:
     """A template cut at its request for ports; `ports` is 0 and `tail` empty when it makes none."""
 
+    is_shell: bool
+    """Whether lines of shell may stand in it, and so the keyhole client."""
     head: str
     ports: int
     tail: str
@@ -36,28 +39,30 @@ class Template:
     """What a portal may give: the declared ones in their order, then the others by name."""
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Template:
-    """Return the template's parts.
+    """Return the template's parts; those of the texts asked for last are remembered.
 
     Raises:
         TemplateWrong: no ``#!`` line, a tag other than ``{{name}}`` or a comment, not exactly one count of ports, or
             a declaration of a variable that is wrong or never used.
     """
     interpreter = _interpreter(text)
+    is_shell = interpreter in SHELLS
     requests = list(_REQUEST.finditer(text))
     if len(requests) > 1:
         reason = "#KEYHOLE-REQUEST-PORTS may stand in a template once, not more often"
         raise TemplateWrong(reason, _line(text, requests[1].start()))
     if not requests:
         names = frozenset(_names(text, 1))
-        return Template(text, 0, "", names, _variables(text, names))
+        return Template(is_shell, text, 0, "", names, _variables(text, names))
     request, line = requests[0], _line(text, requests[0].start())
-    if interpreter not in SHELLS:
+    if not is_shell:
         raise TemplateWrong(f"#KEYHOLE-REQUEST-PORTS needs a shell, not {interpreter}", line)
     head, tail = text[: request.start()], text[request.end() :]
     ports = _count(request["count"].strip(), line)
     names = frozenset((*_names(head, 1), *_names(tail, line)))
-    return Template(head, ports, tail, names, _variables(text, names))
+    return Template(is_shell, head, ports, tail, names, _variables(text, names))
 
 
 def _interpreter(text: str) -> str:

@@ -33,8 +33,8 @@ class Slurm(Section):
     """How Slurm is asked."""
 
     poll_busy_s: Seconds = 2.0
-    """Between two listings while something is about to change, and in the long run never more often than this; at
-    most `slurm.poll-quiet-s`."""
+    """Between two listings while something is about to change, and in the long run never more often than this, but up
+    to four times as often while jobs that have just started wait for their ports; at most `slurm.poll-quiet-s`."""
     poll_quiet_s: Seconds = 10.0
     """Between two listings otherwise; must stay below a third of `slurm.min-job-age-s`."""
     min_job_age_s: Seconds = 300.0

@@ -85,6 +85,8 @@ class EventController:
                 return value.id
             case Lease() | ForwardRequest():
                 return value.job
+            case _ if key.startswith(keys.gateway_wishes):
+                return gateway_subject(key.removeprefix(keys.gateway_wishes))
             case _ if key.startswith(keys.gateways):
                 return gateway_subject(key.removeprefix(keys.gateways))
             case _ if key.startswith(keys.command_nodes):

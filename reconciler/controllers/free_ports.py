@@ -27,13 +27,17 @@ class FreePorts:
     chance: Callable[[], float] = random.random
 
     async def here(self, gateway: Forwarder, wished: Sequence[int]) -> list[int]:
-        """Return as many ports that nobody uses on the gateway; the nodes' are the applications' own already."""
+        """Return as many ports, no two alike, that nobody uses on the gateway; the nodes' are the applications' own."""
         taken = self.rooms.taken(gateway.name)
-        same = [port for port in wished if port not in taken]
+        same = [port for port in dict.fromkeys(wished) if port not in taken]  # two gateways may have leased one number
         heard = await self._listening(gateway, same, ())
-        kept = [port for port in same if not heard[port]]
-        others = iter(await self.everywhere(gateway, taken | frozenset(same), (), len(wished) - len(kept)))
-        return [port if port in kept else next(others) for port in wished]
+        kept = {port for port in same if not heard[port]}
+        others = iter(await self.everywhere(gateway, taken.union(same), (), len(wished) - len(kept)))
+        chosen = []
+        for port in wished:
+            chosen.append(port if port in kept else next(others))
+            kept.discard(port)
+        return chosen
 
     async def everywhere(
         self, gateway: Forwarder, taken: Collection[int], ips: tuple[str, ...], count: int

@@ -9,7 +9,7 @@ import structlog
 from reconciler.actuators.protocols import Forwarder, NodeHealth
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.last_report import LastReports
-from reconciler.controllers.line import first_held_up
+from reconciler.controllers.line import held_up
 from reconciler.controllers.queues import Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
@@ -52,7 +52,7 @@ class GatewayReports:
         return self._fails_in_s(gateway.health)
 
     def _tell(self, duty_of: Mapping[GatewayName, Duty]) -> None:
-        """Wake every session that a changed duty may move, and who is first in the line for ports."""
+        """Wake every session that a changed duty may move, and whose turn it is in the line for ports."""
         if duty_of == self._known:
             return
         for name, duty in sorted(duty_of.items()):
@@ -64,8 +64,8 @@ class GatewayReports:
         for name in sorted(moved | {name for name, duty in duty_of.items() if duty in LEAVING}):
             for lease in self.world.leases.on_gateway(name):
                 self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
-        if (first := first_held_up(self.world)) is not None:
-            self.queues.jobs.add(first, Priority.URGENT)
+        for job in held_up(self.world):
+            self.queues.jobs.add(job, Priority.URGENT)
 
     def _fails_in_s(self, health: NodeHealth) -> float | None:
         if health.healthy or not self.duties.failover_after_s:

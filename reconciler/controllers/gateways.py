@@ -112,15 +112,17 @@ class GatewayController:
             log.info("gateway_changed", gateway=name, routes=len(applied.routes), commands=applied.commands)
 
     def _see(self, name: GatewayName, routes: frozenset[Route], asked: datetime) -> None:
-        before = self.sight.in_force.get(name)
+        before, hoped = self.sight.in_force.get(name), self.sight.unconfirmed.get(name, frozenset())
         self.sight.read_back(name, routes, asked)
         if before == routes:
             return
         self._forget_answers(name)
         self.queues.health.add(name, Priority.URGENT)
         self.queues.nodes.add(name)
-        for lease in self.world.leases.on_gateway(name):
-            self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
+        changed = {route.port for route in hoped | (routes ^ before if before is not None else frozenset())}
+        for lease in self.world.leases.on_gateway(name):  # whose port is as it was need not look: they may be thousands
+            if before is None or lease.port in changed:
+                self.queues.jobs.add(JobId(lease.job), Priority.URGENT)
 
     def _forget_answers(self, name: GatewayName) -> None:
         for gateway, route in list(self.sight.answering):

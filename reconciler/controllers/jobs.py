@@ -14,7 +14,7 @@ from reconciler.controllers.duties import Duties
 from reconciler.controllers.forcing import Forcing
 from reconciler.controllers.gathering import gather
 from reconciler.controllers.ports import Groups, Ports
-from reconciler.controllers.queues import CLUSTER, Queues
+from reconciler.controllers.queues import ASKED, CLUSTER, Queues
 from reconciler.controllers.shelves import Stored
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
@@ -223,7 +223,7 @@ class _Pass:
             case SetTimeLimit(row, minutes):
                 await self._limit(row, minutes)
             case Look():
-                self._c.queues.listings.add(CLUSTER, Priority.URGENT)
+                self._c.queues.listings.add(ASKED, Priority.URGENT)
             case LeasePorts():
                 await self._take(self._c.ports.choosing(self._seen, action))
             case MoveLeases(leases):

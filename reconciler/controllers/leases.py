@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from reconciler.controllers.duties import Duties
-from reconciler.controllers.line import first_held_up
+from reconciler.controllers.line import held_up
 from reconciler.controllers.orphans import MassHold
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
@@ -67,9 +67,9 @@ class LeaseController:
         return None
 
     def _serve_next(self) -> None:
-        """Wake who is first in the line for ports: a lease that came or went may have made room, or a turn."""
-        if (first := first_held_up(self.world)) is not None:
-            self.jobs.add(first, Priority.URGENT)
+        """Wake whose turn it is in the line for ports: a lease that came or went may have made room, or a turn."""
+        for job in held_up(self.world):
+            self.jobs.add(job, Priority.URGENT)
 
     async def _check_owner(self, lease: Lease, revision: Revision) -> None:
         """Release a lease whose job nobody wishes, after a fresh read of the wish."""

@@ -153,8 +153,10 @@ class Ports:
         held += [lost.gateway for lost in _lost(seen, wanted).values() if lost.gateway in self.gateways]
         if held:
             return self._configured(GatewayName(held[0]))
-        ahead = ports_ahead(seen.forward, line(self.world)) if seen.forward is not None else 0
-        return self.rooms.choose(len(wanted.indices), ahead)
+        if (request := seen.forward) is None:
+            return self.rooms.choose(len(wanted.indices))
+        waiting = line(self.world)
+        return self.rooms.choose(len(wanted.indices), lambda name: ports_ahead(request, waiting, name))
 
     def _refuge(self, seen: Seen, leases: tuple[Lease, ...]) -> GatewayName:
         """Follow those ports of the job that have moved already, or take the emptiest gateway."""

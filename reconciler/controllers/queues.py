@@ -10,7 +10,10 @@ from reconciler.loop.workqueue import Priority, WorkQueue
 from reconciler.model.base import GatewayName, JobId
 
 CLUSTER = "slurm"
-"""The one key of the listings' queue."""
+"""The listings' key, at whatever pace the cluster calls for."""
+
+ASKED = "asked for ports"
+"""The listings' key where a job waits for its ports until Slurm has shown on which nodes it runs."""
 
 EVERYTHING = "everything"
 """The one key of the resyncs' queue."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -26,14 +26,17 @@ class Rooms:
     weights: Mapping[GatewayName, int]
     _promised: Counter[GatewayName] = field(default_factory=Counter, init=False)
 
-    def choose(self, count: int, ahead: int = 0) -> GatewayName:
-        """Return the gateway that is to have so many ports more; see `choose_gateway`."""
+    def choose(self, count: int, ahead: Callable[[GatewayName], int] = lambda _: 0) -> GatewayName:
+        """Return the gateway that is to have so many ports more, beside those ahead; see `choose_gateway`."""
         known = self.duties.known()
         serving = [name for name in self.gateways if known[name] is Duty.SERVE]
         answering = [name for name in serving if self.gateways[name].health.healthy]
         usable = answering or serving  # if none answers, one is asked all the same and says why
-        rooms = {name: Room(len(self.taken(name)) + self._promised[name], self.weights.get(name, 1)) for name in usable}
-        return choose_gateway(rooms, self.ports, count, ahead)
+        rooms = {
+            name: Room(len(self.taken(name)) + self._promised[name], self.weights.get(name, 1), ahead(name))
+            for name in usable
+        }
+        return choose_gateway(rooms, self.ports, count)
 
     @contextmanager
     def promising(self, name: GatewayName, count: int) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reconciler.actuators.protocols import BatchSystem
 from reconciler.config import Slurm as SlurmSettings
 from reconciler.controllers.doubt import Doubt
-from reconciler.controllers.queues import Queues
+from reconciler.controllers.queues import ASKED, CLUSTER, Queues
 from reconciler.controllers.sight import Sight
 from reconciler.controllers.world import World
 from reconciler.loop.budget import Budget
@@ -30,6 +30,9 @@ SUBMIT_SLACK_S = 5.0
 
 BURST = 4
 """So many listings may follow each other at once; in the long run there is one in each `slurm.poll-busy-s`."""
+
+HASTE = 4
+"""For jobs that wait for their ports there are so many times as many."""
 
 OWNERLESS_LOOKS = 10
 """Repeated sightings decide about a job without a wish; one that is held for longer is no reason to hurry."""
@@ -70,14 +73,31 @@ class SlurmController:
         self._settings = settings
         self._judgement = judgement
         self._budget = Budget(settings.poll_busy_s, BURST)
+        self._hasty_budget = Budget(settings.poll_busy_s / HASTE, BURST)
         self._intents: dict[JobId, _Intent] = {}
 
-    async def reconcile(self, _cluster: str) -> float:
+    async def reconcile(self, key: str) -> float | None:
         """List once, unless that was done too often of late; return the seconds until the next listing."""
         asked_s = asyncio.get_running_loop().time()
-        early_s = self._budget.wait_s(asked_s)
+        early_s = self._early_s(key, asked_s)
         if early_s > 0:
             return early_s
+        pace_s = await self._list(asked_s)
+        if key == ASKED:
+            self._queues.listings.add_after(CLUSTER, pace_s)
+            return None
+        return pace_s
+
+    def _early_s(self, key: str, now_s: float) -> float:
+        """Return how many seconds too early a listing would be, or count it."""
+        if key != ASKED:
+            return self._budget.wait_s(now_s)
+        early_s = self._hasty_budget.wait_s(now_s)
+        if not early_s:
+            self._budget.wait_s(now_s)  # it counts among the others too, which come later for it
+        return early_s
+
+    async def _list(self, asked_s: float) -> float:
         self._note_intents(asked_s)
         listing = await self._slurm.listing()
         absent, recorded = self._absent(listing, asked_s), self._recorded()
@@ -130,6 +150,8 @@ class SlurmController:
         before, intended = self._sight.missing.get(job), self._intents[job].intended
         if before is None or before.intended != intended:
             return Missing(intended, 1, asked_s, asked_s)
+        if asked_s < before.last_s + self._settings.poll_busy_s / 2:
+            return before  # so close to the last one it says nothing more
         return Missing(intended, before.listings + 1, before.first_s, asked_s)
 
     def _count_ownerless(self, listing: QueueListing) -> None:

@@ -25,7 +25,8 @@ TEMPLATE_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,63}
 
 def rfc3339(moment: datetime) -> str:
     """Return a moment as it stands in values and keys."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]

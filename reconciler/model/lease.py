@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Annotated, Literal
 
@@ -68,12 +69,21 @@ class Route:
     @classmethod
     def of(cls, lease: Lease) -> "Route":
         """Return the route that an open lease stands for."""
-        return cls(lease.port, str(lease.target_ip), lease.internal_port, canonical(lease.sources))
+        return _route(lease.port, lease.target_ip, lease.internal_port, lease.sources)
 
     @property
     def way(self) -> "Route":
         """Where it leads, whoever may use it."""
         return replace(self, sources=()) if self.sources else self
+
+
+ROUTES_REMEMBERED = 1 << 16
+"""Each look at a gateway asks for the routes of all of its leases: most of the time they are those of the last one."""
+
+
+@lru_cache(maxsize=ROUTES_REMEMBERED)
+def _route(port: int, target_ip: IPv4Address, target_port: int, sources: tuple[IPv4Network, ...]) -> Route:
+    return Route(port, str(target_ip), target_port, canonical(sources))
 
 
 def canonical(sources: Iterable[IPv4Network]) -> tuple[str, ...]:

@@ -117,8 +117,11 @@ class ForwardRequest(Value):
     """Which of the nodes the ports lead to, from 0."""
     digest: str
     """SHA-256 of the request as it was signed, `busy` aside: the same again is answered again, another is refused."""
-    busy: BusyPorts = ()
-    """Ports that were this run's, and that somebody else holds on its node: it has others in their place."""
+    busy: Annotated[BusyPorts, Field(exclude_if=lambda busy: not busy)] = ()
+    """Ports that were this run's, and that somebody else holds on its node: it has others in their place.
+
+    Written only where there are some, so that a reader of an earlier version understands all other requests.
+    """
     asked: Moment
 
     @property
@@ -137,7 +140,7 @@ class ForwardRequest(Value):
 
 
 class ExitReport(Value):
-    """``desired/exits/<job-id>``: how the job's script ended, as its exit trap told the keyhole."""
+    """``desired/exits/<job-id>``: how the job's script ended, as its client told the keyhole."""
 
     schema_version: Literal[1] = 1
     job: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)]

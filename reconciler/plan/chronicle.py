@@ -66,8 +66,8 @@ def _told(noted: Noted, events: Iterable[Event]) -> Event:
         if (event.reason, event.message) == (happening.reason, message) and event.last >= recent:
             last = max(event.last, noted.last)
             return event.model_copy(update={"count": event.count + noted.count, "last": last})
-    first = noted.first
-    taken = {event.first for event in events}
+    first = _in_milliseconds(noted.first)
+    taken = {_in_milliseconds(event.first) for event in events}
     while first in taken:
         first += A_MILLISECOND
     return Event(
@@ -79,3 +79,8 @@ def _told(noted: Noted, events: Iterable[Event]) -> Event:
         first=first,
         last=max(first, noted.last),
     )
+
+
+def _in_milliseconds(moment: datetime) -> datetime:
+    """Return the moment as a key has it: two that differ by less would be one key."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

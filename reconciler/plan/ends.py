@@ -1,4 +1,4 @@
-"""Why a job ended: Slurm's word first, and what the job's own exit trap told where Slurm says little or nothing."""
+"""Why a job ended: Slurm's word first, and what the job itself told where Slurm says little or nothing."""
 
 from reconciler.model.decision import Seen
 from reconciler.model.wish import ExitReport

@@ -4,13 +4,23 @@ from collections.abc import Iterator
 
 from reconciler.model.base import Value
 from reconciler.model.event import Happening, Level
-from reconciler.model.gateway import LEAVING, Duty, GatewayReport
+from reconciler.model.gateway import LEAVING, Duty, GatewayReport, GatewayWish
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, SlurmRecord
 from reconciler.model.wish import ControllerWish, ForwardRequest, Wish
+from reconciler.plan.lifetime import DECIDED
 
-EXPECTED_ENDS = frozenset({"Completed", "Cancelled"})
-"""Reasons of an end that nobody needs to be warned of."""
+EXPECTED_ENDS = frozenset({"Completed", "Cancelled", "Deleted", *DECIDED})
+"""Reasons of an end that somebody wished, if only by a rule of the site: nobody needs to be warned of it."""
+
+WHY_MOVED: dict[str, tuple[Level, str]] = {
+    "GatewayDrained": ("info", "an operator drains that"),
+    "GatewayGone": ("info", "an operator says that it is gone"),
+    "GatewayFailed": ("warning", "it has been of no use for too long"),
+}
+"""For each reason why a session leaves its gateway, as ``Placed`` has it: whether it was wished, and the words."""
+
+UNEXPLAINED: tuple[Level, str] = ("warning", "nobody said why")
 
 TOLD_CONDITIONS: dict[tuple[str, str], Level] = {
     ("Started", "Queued"): "info",
@@ -36,6 +46,8 @@ def happenings(subject: str, before: Value | None, after: Value | None) -> Itera
             yield from _of_request(subject, before, after)
         case (NodeReport() | None, NodeReport()):
             yield from _of_node(subject, before, after)
+        case (GatewayWish() | None, GatewayWish() | None):
+            yield from _of_gateway_wish(subject, before, after)
         case (ControllerWish() | None, ControllerWish() | None):
             yield from _of_switch(subject, before, after)
         case _:
@@ -113,13 +125,18 @@ def _end(subject: str, finished: Condition | None) -> Happening:
 
 
 def _of_links(subject: str, before: Report | None, after: Report) -> Iterator[Happening]:
-    """Yield links that lead elsewhere than before: users need the new ones."""
+    """Yield links that lead elsewhere than before, as users need the new ones, and over which gateways."""
     was = {service.index: service for service in before.services} if before is not None else {}
     for service in after.services:
         old = was.get(service.index)
         if old is not None and (old.external_ip, old.external_port) != (service.external_ip, service.external_port):
             there = f"{old.external_ip}:{old.external_port} to {service.external_ip}:{service.external_port}"
             yield Happening(subject, "warning", "LinkMoved", "The link moved from", (there,))
+    ways = ((was[service.index].gateway, service.gateway) for service in after.services if service.index in was)
+    for old_name, new_name in dict.fromkeys(way for way in ways if way[0] != way[1]):
+        placed = _condition(before, "Placed")
+        level, why = WHY_MOVED.get(placed.reason if placed is not None else "", UNEXPLAINED)
+        yield Happening(subject, level, "Moved", f"Moved from {old_name} to {new_name}: {why}.")
 
 
 def _of_conditions(subject: str, before: Report | None, after: Report) -> Iterator[Happening]:
@@ -184,14 +201,26 @@ def _of_node(subject: str, before: NodeReport | None, after: NodeReport) -> Iter
 def _of_gateway(subject: str, before: GatewayReport | None, after: GatewayReport) -> Iterator[Happening]:
     was = before.duty if before is not None else Duty.SERVE
     if after.duty is not was:
-        level: Level = "warning" if after.duty in {Duty.FAILED, Duty.UNKNOWN} else "info"
-        yield Happening(subject, level, "DutyChanged", f"Its duty is {after.duty.value} now, and was {was.value}.")
+        unwished = after.duty in {Duty.FAILED, Duty.UNKNOWN}
+        sentence = f"Its duty is {after.duty.value} now, and was {was.value}."
+        if unwished:
+            yield Happening(subject, "warning", "DutyChanged", f"{sentence} {after.reason}")
+        else:
+            yield Happening(subject, "info", "DutyChanged", sentence)
     if after.empty and after.duty in LEAVING and not (before is not None and before.empty):
         yield Happening(subject, "info", "Emptied", "No session uses it any more, and none of its ports is open.")
     known = before.complaints if before is not None else ()
     for complaint in after.complaints:
         if complaint not in known:
             yield Happening(subject, "warning", "Complaint", complaint)
+
+
+def _of_gateway_wish(subject: str, before: GatewayWish | None, after: GatewayWish | None) -> Iterator[Happening]:
+    if after is None:
+        if before is not None and before.duty is not Duty.SERVE:
+            yield Happening(subject, "info", "DutyWished", f"The wish for {before.duty.value} was removed by hand.")
+    elif before is None or (before.duty, before.by, before.reason) != (after.duty, after.by, after.reason):
+        yield Happening(subject, "info", "DutyWished", f"{after.by} wishes {after.duty.value}: {after.reason}")
 
 
 def _of_switch(subject: str, before: ControllerWish | None, after: ControllerWish | None) -> Iterator[Happening]:

@@ -38,12 +38,23 @@ class Room:
     """Ports leased, in quarantine, or promised."""
     weight: int = 1
     """How much of the load it is to take, beside the others."""
+    ahead: int = 0
+    """Ports that others asked for earlier, do not have yet, and may get here: room for them is left."""
 
 
-def choose_gateway(rooms: Mapping[GatewayName, Room], ports: PortRange, count: int, ahead: int = 0) -> GatewayName:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request for ports that is not served yet."""
+
+    request: ForwardRequest
+    missing: int
+    """How many of its ports are not leased."""
+    gateway: GatewayName | None = None
+    """Where it waits, because its other ports are there; None: wherever there is room."""
+
+
+def choose_gateway(rooms: Mapping[GatewayName, Room], ports: PortRange, count: int) -> GatewayName:
     """Return the gateway that carries least for its weight; of equals the first by name.
-
-    `ahead` counts the ports that others asked for earlier and do not have yet: room for them is left.
 
     Raises:
         NoGateway: there is none to choose from.
@@ -51,8 +62,9 @@ def choose_gateway(rooms: Mapping[GatewayName, Room], ports: PortRange, count: i
     """
     if not rooms:
         raise NoGateway("no gateway takes new sessions: all are cordoned, drained or gone")
-    roomy = [name for name in rooms if ports.size - rooms[name].taken >= count + ahead]
+    roomy = [name for name, room in rooms.items() if ports.size - room.taken >= count + room.ahead]
     if not roomy:
+        ahead = min(room.ahead for room in rooms.values())
         first_come = f" beside the {ahead} that were asked for earlier" if ahead else ""
         raise RangeFull(f"no gateway has {count} free ports in {ports.first}-{ports.last}{first_come}")
     return min(roomy, key=lambda name: ((rooms[name].taken + count) / rooms[name].weight, name))
@@ -63,9 +75,10 @@ def turn(request: ForwardRequest) -> tuple[datetime, str]:
     return request.asked, request.job
 
 
-def ports_ahead(request: ForwardRequest, waiting: Iterable[ForwardRequest]) -> int:
-    """Count the ports that were asked for before this request and are not leased yet."""
-    return sum(other.ports for other in waiting if turn(other) < turn(request))
+def ports_ahead(request: ForwardRequest, line: Iterable[Waiting], gateway: GatewayName) -> int:
+    """Count the ports that were asked for before this request, are not leased yet, and may be had on this gateway."""
+    earlier = (other for other in line if turn(other.request) < turn(request))
+    return sum(other.missing for other in earlier if other.gateway in {None, gateway})
 
 
 def candidates(taken: Iterable[int], ports: PortRange, chance: Callable[[], float] | None) -> Iterable[int]:

@@ -45,13 +45,26 @@ def with_session(decision: Decision, seen: Seen, view: SlurmView, limits: Limits
 
 
 def _running(decision: Decision, seen: Seen, view: SlurmView, limits: Limits, now: datetime) -> Decision:
-    report = decision.report.model_copy(update={"activity": activity(seen, limits.terms, now)})
-    end = ending(seen, report, limits.terms, now)
+    counted = _of_this_run(seen, view)
+    report = decision.report.model_copy(update={"activity": activity(counted, limits.terms, now)})
+    end = ending(counted, report, limits.terms, now)
     if end is not None and end.reason in DECIDED:
         return _end(report, end, seen, view)
     decision = replace(decision, report=_saying(report, *(() if end is None else (end,))))
-    decision = _sooner(decision, look_again_s(seen, report, limits.terms, now))
+    decision = _sooner(decision, look_again_s(counted, report, limits.terms, now))
     return _time_limited(decision, seen, view.row, now) if view.row is not None else decision
+
+
+def _of_this_run(seen: Seen, view: SlurmView) -> Seen:
+    """Return what is seen without the ports of earlier runs, and without their traffic: a requeued job starts again."""
+    record, last = view.record, seen.report
+    if record is None or last is None:
+        return seen
+    present = (record.job_id or 0, record.requeues)
+    links = tuple(link for link in seen.links if link.lease.run_order >= present)
+    if last.slurm is not None and (last.slurm.job_id, last.slurm.requeues) != (record.job_id, record.requeues):
+        last = last.model_copy(update={"activity": None})
+    return replace(seen, links=links, report=last)
 
 
 def _end(report: Report, end: Condition, seen: Seen, view: SlurmView) -> Decision:

@@ -4,18 +4,10 @@ import json
 
 from reconciler.batchscript.token import SignedRequest, job_token, signature
 from reconciler.model.base import JobId
-from reconciler.model.wish import JobSpec, Wish
-from tests.unit.api.conftest import NOON, SECRET, Client, World
+from tests.unit.api.conftest import JOB, SECRET, Client, World
 
-JOB = JobId("job001")
 OTHER = JobId("job002")
 INSTANCE = "main"
-
-
-async def wish_for(world: World, job: JobId) -> None:
-    """Write the wish of a job that is to call."""
-    spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
-    await world.write(world.keys.wish(job), Wish(id=job, created=NOON, spec=spec))
 
 
 class Job:

@@ -7,15 +7,15 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from tests.api.calls import JOB, Job, wish_for
-from tests.unit.api.conftest import ASKED, Client, World
+from tests.api.calls import Job
+from tests.unit.api.conftest import ASKED, JOB, Client, World
 
 pytestmark = pytest.mark.invariant("I11")
 
 
 def audited(lines: list[Any]) -> list[dict[str, object]]:
     """Return the lines of the audit without what differs from run to run."""
-    differs = {"event", "log_level", "request_id", "credential"}
+    differs = {"event", "log_level", "request_id", "credential", "took_s"}
     return [{k: v for k, v in line.items() if k not in differs} for line in lines if line["event"] == "audit"]
 
 
@@ -40,7 +40,7 @@ async def test_what_was_refused_is_audited_with_the_reason(portal: Client, stran
 
 
 async def test_a_delete_by_force_and_a_pause_say_so(world: World, operator: Client) -> None:
-    await wish_for(world, JOB)
+    await world.wish_for(JOB)
     with capture_logs(processors=[merge_contextvars]) as lines:
         await operator.patch(f"/v1/jobs/{JOB}", json={"paused": True})
         await operator.put("/v1/controller", json={"paused": True, "reason": "upgrade"})
@@ -60,7 +60,7 @@ async def test_a_read_leaves_no_line(portal: Client) -> None:
 
 
 async def test_a_call_of_a_job_is_audited_without_its_log(world: World, keyhole: Client) -> None:
-    await wish_for(world, JOB)
+    await world.wish_for(JOB)
     ended = {"slurm-job-id": 1, "exit-code": 1, "log-tail": "my password is hunter2"}
     with capture_logs(processors=[merge_contextvars]) as lines:
         await Job(world, keyhole).call("exit", ended)

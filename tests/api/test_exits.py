@@ -9,8 +9,8 @@ from reconciler.batchscript.token import job_token
 from reconciler.model.report import Phase, Report, SlurmRecord
 from reconciler.model.wish import ExitReport
 from reconciler.store.codec import decode
-from tests.api.calls import INSTANCE, JOB, OTHER, Job, wish_for
-from tests.unit.api.conftest import NOON, SECRET, Client, World
+from tests.api.calls import INSTANCE, OTHER, Job
+from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World
 
 ENDED = {"slurm-job-id": 4711, "exit-code": 1, "log-tail": "start\nMemoryError\n"}
 
@@ -18,7 +18,7 @@ ENDED = {"slurm-job-id": 4711, "exit-code": 1, "log-tail": "start\nMemoryError\n
 @pytest.fixture
 async def job(world: World, keyhole: Client) -> Job:
     """Return a job that is wished."""
-    await wish_for(world, JOB)
+    await world.wish_for(JOB)
     return Job(world, keyhole)
 
 

@@ -5,8 +5,8 @@ import pytest
 from api import rates
 from api.problems import Problem
 from api.rates import Rates
-from tests.api.calls import JOB, OTHER, Job, wish_for
-from tests.unit.api.conftest import Client, Clock, World
+from tests.api.calls import OTHER, Job
+from tests.unit.api.conftest import JOB, Client, Clock, World
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_credential_that_asks_too_often_is_told_when_to_come_back(world:
 
 async def test_a_job_that_calls_too_often_does_not_keep_another_from_calling(world: World, keyhole: Client) -> None:
     for job in (JOB, OTHER):
-        await wish_for(world, job)
+        await world.wish_for(job)
     ended = {"slurm-job-id": 1, "exit-code": 0}
     eager = Job(world, keyhole, JOB)
     statuses = [(await eager.call("exit", ended))[0] for _ in range(40)]

@@ -11,8 +11,8 @@ from api import app
 from reconciler.batchscript.token import job_token
 from reconciler.model.wish import ForwardRequest
 from reconciler.store.codec import decode
-from tests.api.calls import INSTANCE, JOB, OTHER, Job, wish_for
-from tests.unit.api.conftest import ASKED, SECRET, Client, World
+from tests.api.calls import INSTANCE, OTHER, Job
+from tests.unit.api.conftest import ASKED, JOB, SECRET, Client, World
 
 PORTS = {"ports": 1, "nodes": ["c1"], "slurm-job-id": 4711}
 
@@ -21,7 +21,7 @@ PORTS = {"ports": 1, "nodes": ["c1"], "slurm-job-id": 4711}
 async def _jobs_are_wished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.keyhole.ANSWER_WITHIN_S", 0.05)
     for job in (JOB, OTHER):
-        await wish_for(world, job)
+        await world.wish_for(job)
 
 
 @pytest.fixture

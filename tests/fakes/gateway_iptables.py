@@ -62,17 +62,37 @@ class FakeIptables:
     async def run(self, command: Command, *, timeout_s: float) -> Finished:
         """Run one of the actuator's scripts."""
         assert timeout_s > 0
+        if "end change" in command.stdin:
+            return self._change_and_read(command)
         if "end version" in command.stdin:
-            said = (f"{self.printed(table)}end {table} 0\n" for table in ("filter", "nat"))
-            return Finished(0, f"{self.version}\nend version 0\n{''.join(said)}", "")
+            return self._read()
         if "sudo -n -l" in command.stdin:
             version = self.version.replace("iptables", "iptables-restore")
             return Finished(0, version, "") if self.restores else Finished(1, "", "")
+        return self._change(command.stdin)
+
+    def _change(self, script: str) -> Finished:
         self.calls += 1
         try:
-            return self._run_script(iter(command.stdin.splitlines()))
+            return self._run_script(iter(script.splitlines()))
         except ValueError as error:
             return Finished(1, "", str(error))
+
+    def _change_and_read(self, command: Command) -> Finished:
+        """Run what is in brackets if iptables is of the kind that is asked for, then read back."""
+        inner = re.search(r"^\(\n(.*? esac)\n(.*)^\)\necho end change", command.stdin, re.DOTALL | re.MULTILINE)
+        assert inner is not None
+        if ("nf_tables" in self.version) is ("*nf_tables*) ;; *) exit 1" in inner[1]):
+            done = self._change(inner[2])
+        else:
+            done = Finished(1, "", "")
+        version, tables = self._read().stdout.split("end version 0\n")
+        said = f"{version}end version 0\n{done.stdout}end change {done.exit_status}\n{tables}"
+        return Finished(0, said, done.stderr)
+
+    def _read(self) -> Finished:
+        said = (f"{self.printed(table)}end {table} 0\n" for table in ("filter", "nat"))
+        return Finished(0, f"{self.version}\nend version 0\n{''.join(said)}", "")
 
     def _run_script(self, lines: Iterator[str]) -> Finished:
         newest = 0
@@ -82,7 +102,7 @@ class FakeIptables:
             elif (found := re.match(r'\[ "\$mark" -le (\d+) \]', line)) and newest > int(found[1]):
                 return Finished(1, f"superseded {newest}\n", "")
             elif line.startswith("step "):
-                self._take(tuple(shlex.split(line)[1:]))
+                self._take(tuple(shlex.split(line.partition(" & ")[0])[1:]))
             elif line.startswith("restore <<"):
                 self._restore(next(lines).removeprefix("*"), lines)
         return Finished(0, "changed\n", "")

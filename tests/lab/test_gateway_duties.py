@@ -51,6 +51,13 @@ def moved(portal: Portal, job: str, old: str) -> list[Link]:
     return [Link(str(service.external_ip), service.external_port) for service in report.services]
 
 
+def told(portal: Portal, path: str, reason: str) -> list[str]:
+    """Return what events of this reason say."""
+    events = portal.ask("GET", f"/v1/{path}/events").members["events"]
+    assert isinstance(events, list)
+    return [event["message"] for event in events if event["reason"] == reason]
+
+
 def greeting(portal: Portal, link: Link) -> list[str]:
     """Return node and port of the echo that answers behind a link."""
     return portal.site.exec("outside", ["python3", "-c", GREET, link.ip, str(link.port)]).stdout.split()
@@ -83,6 +90,9 @@ def test_a_drain_cuts_the_old_link_when_the_new_one_is_told_and_leaves_the_gatew
     assert not reaches(portal.site, "outside", old.ip, old.port)
     wait_until(lambda: is_empty(portal, NODES[old.ip]), "the gateway is empty")
     assert dnat_rules(portal, NODES[old.ip]) == []
+    left, new = NAMES[NODES[old.ip]], NAMES[NODES[after[0].ip]]
+    assert told(portal, f"jobs/{job}", "Moved") == [f"Moved from {left} to {new}: an operator drains that."]
+    assert "operator wishes drain: a test" in told(portal, f"gateways/{left}", "DutyWished")
     wish(portal, NODES[old.ip], "uncordon")
     portal.remove(job)
 
@@ -100,5 +110,7 @@ def test_sessions_leave_a_gateway_that_stays_dead_and_do_not_return_with_it(port
     wait_until(lambda: dnat_rules(portal, dead) == [], "the stale rules are removed")
     wait_until(lambda: keys(portal.daemons, f"/bwvisu/leases/ports/{NAMES[dead]}/") == {}, "its leases are gone")
     assert links_told(portal, job) == after
+    why = "it has been of no use for too long"
+    assert told(portal, f"jobs/{job}", "Moved") == [f"Moved from {NAMES[dead]} to {NAMES[NODES[after[0].ip]]}: {why}."]
     assert not reaches(portal.site, "outside", old.ip, old.port)
     portal.remove(job)

@@ -76,7 +76,7 @@ def test_a_job_whose_port_is_taken_on_its_node_becomes_available_at_another(port
 def busy(portal: Portal, job: str) -> list[int]:
     """Return the ports that the job says it could not use."""
     said = keys(portal.daemons, f"/bwvisu/desired/forwards/{job}").values()
-    return [port for value in said for port in json.loads(value)["busy"]]
+    return [port for value in said for port in json.loads(value).get("busy", ())]
 
 
 @contextmanager

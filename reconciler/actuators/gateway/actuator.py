@@ -1,7 +1,7 @@
 """Act on one gateway over ssh: read back, change, read back."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from reconciler.actuators.gateway import ephemeral, scripts
 from reconciler.actuators.gateway.batches import Change
 from reconciler.actuators.gateway.comparison import Comparison
 from reconciler.actuators.gateway.fence import require_no_later
+from reconciler.actuators.gateway.plan import Step
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.gateway.table import Seen
 from reconciler.actuators.health import HealthRecord, allowed
@@ -66,6 +67,16 @@ REMOTE_SHARE = 0.8
 """The node gives up before we do, so that we hear of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What is seen after steps were taken, as far as they went."""
+
+    seen: Seen
+    taken: int = 0
+    complaint: str = ""
+    """Of iptables, about the first that failed."""
+
+
 class Gateway:
     """One gateway's routes. Calls to `apply` must not overlap: one worker per gateway sees to that."""
 
@@ -89,6 +100,7 @@ class Gateway:
         self._estranged = ""
         self._complaints: tuple[str, ...] = ()
         self._confirmed: frozenset[Route] | None = None
+        self._remembered: Seen | None = None
         self._comparison = Comparison(settings.rules)
 
     @property
@@ -117,26 +129,34 @@ class Gateway:
 
     async def apply(self, routes: frozenset[Route], epoch: int) -> Applied:
         """Make these the only routes, and confirm it by reading back."""
-        rules = self._settings.rules
-        seen = await self._look()
-        require_no_later(seen, rules, epoch)
-        steps = left = planned = await self._comparison.steps(seen, routes)
-        complaint, taken = "", 0
-        for anew in (False, True):  # a delta first; where that fails and it can be done at one stroke, everything anew
-            if not left or (anew and not await self._may_restore()):
-                break
-            planned = await self._comparison.rewrite(seen, routes) if anew else planned
-            change = Change(seen, planned, rules, epoch)
-            complaint = await self._carry_out(change)
-            taken += len(change.all_steps)
-            seen = await self._look()
-            left = await self._comparison.steps(seen, routes)
-        if left:
-            raise UnexpectedOutput(f"{self._name}: {left[0].why}, still after {taken} steps; {complaint}")
+        remembered, self._remembered = self._remembered, None
+        delta = await self._comparison.steps(remembered, routes) if remembered is not None else ()
+        if remembered is not None and delta:
+            done = await self._carry_out(Change(remembered, delta, self._settings.rules, epoch))
+        else:
+            done = _Done(await self._look())
+        require_no_later(done.seen, self._settings.rules, epoch)
+        steps = await self._comparison.steps(done.seen, routes)
+        if steps:
+            done = await self._mend(done, steps, routes, epoch)
         known = self._confirmed  # before the first confirmation nobody can tell what somebody else did
         repaired = await self._comparison.damage(steps, known, routes) if steps and known is not None else ()
-        self._confirmed = routes
-        return Applied(routes=routes, repaired=repaired, commands=taken, packets=seen.packets)
+        self._confirmed, self._remembered = routes, done.seen
+        return Applied(routes=routes, repaired=repaired, commands=done.taken, packets=done.seen.packets)
+
+    async def _mend(self, done: "_Done", steps: tuple[Step, ...], routes: frozenset[Route], epoch: int) -> "_Done":
+        """Take the steps; where they fail and it can be done at one stroke, write everything anew."""
+        rules, taken = self._settings.rules, done.taken
+        for anew in (False, True):
+            if not steps or (anew and not await self._may_restore()):
+                break
+            planned = await self._comparison.rewrite(done.seen, routes) if anew else steps
+            done = await self._carry_out(Change(done.seen, planned, rules, epoch))
+            taken += done.taken
+            steps = await self._comparison.steps(done.seen, routes)
+        if steps:
+            raise UnexpectedOutput(f"{self._name}: {steps[0].why}, still after {taken} steps; {done.complaint}")
+        return replace(done, taken=taken)
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return for every target whether something accepts connections there, as seen from the gateway."""
@@ -158,7 +178,9 @@ class Gateway:
         return {port: tuple(_places(answers, port, own, ips)) for port in ports}
 
     async def _look(self) -> Seen:
-        finished = await self._run(scripts.read("" if self._backend is not None else ephemeral.SCRIPT))
+        return await self._see(await self._run(scripts.read("" if self._backend is not None else ephemeral.SCRIPT)))
+
+    async def _see(self, finished: Finished) -> Seen:
         backend, filter_rules, nat_rules = scripts.tables(finished)
         if self._backend is None:
             self._meet(backend, finished.stdout)
@@ -185,15 +207,18 @@ class Gateway:
         self._health.bad(self._estranged)
         return BackendChanged(f"{self._name}: {self._estranged}")
 
-    async def _carry_out(self, change: Change) -> str:
-        """Take the steps; return what iptables complained about, for its exit status alone says too little."""
+    async def _carry_out(self, change: Change) -> "_Done":
+        """Take the steps, as far as they go, and read back in the same call: an exit status alone says too little."""
+        assert self._backend is not None  # noqa: S101 - what is changed was read before
+        taken = len(change.all_steps)
+        look = None
         for command in change.commands(restore=await self._may_restore()):
             self._require()
-            finished = await self._run(command)
-            if not change.succeeded(finished):
+            said, look = scripts.changed(await self._run(scripts.change_and_read(command, self._backend)))
+            if not change.succeeded(said):
                 self._restores = None  # asked again: it may be what is no longer allowed
-                return finished.complaint
-        return ""
+                return _Done(await self._see(look), taken, said.complaint)
+        return _Done(await self._see(look) if look is not None else await self._look(), taken)
 
     async def _may_restore(self) -> bool:
         if self._restores is None and self._backend is not None:

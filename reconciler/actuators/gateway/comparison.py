@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from reconciler.actuators.gateway.counters import taken_out
 from reconciler.actuators.gateway.damage import damage
 from reconciler.actuators.gateway.plan import Step, in_force, plan, rewrite
 from reconciler.actuators.gateway.rules import RuleSettings
@@ -29,19 +30,23 @@ class Comparison:
         self._settings = settings
         self._rules = 0
         self._looked: tuple[tuple[str, str], Seen] | None = None
-        self._agreed: tuple[Seen, frozenset[Route]] | None = None
+        """The rules without their counters, and what they were taken for."""
+        self._agreed: tuple[tuple[str, str], frozenset[Route]] | None = None
 
     async def seen(self, filter_rules: str, nat_rules: str) -> Seen:
-        """Return what both tables print; the same object while they print the same.
+        """Return what both tables print; it is worked on anew where more than counters has changed.
 
         Raises:
             UnexpectedOutput: see `reconciler.actuators.gateway.table.seen`.
         """
-        printed = filter_rules, nat_rules
-        if self._looked is None or self._looked[0] != printed:
-            self._rules = sum(text.count("\n") for text in printed)
-            self._looked = printed, await self._aside(seen, *printed, self._settings)
-        return self._looked[1]
+        plain, packets = taken_out(filter_rules)
+        if self._looked is not None and self._looked[0] == (plain, nat_rules):
+            tables = self._looked[1].counted(packets)
+        else:
+            self._rules = sum(text.count("\n") for text in (plain, nat_rules))
+            tables = await self._aside(seen, filter_rules, nat_rules, self._settings)
+        self._looked = (plain, nat_rules), tables
+        return tables
 
     async def in_force(self, seen: Seen) -> frozenset[Route]:
         """Return the routes of which nothing is missing, doubled or edited."""
@@ -49,12 +54,13 @@ class Comparison:
 
     async def steps(self, seen: Seen, routes: frozenset[Route]) -> tuple[Step, ...]:
         """Return what is still to be done; nothing, at once, where neither the table nor the routes have changed."""
-        if self._agreed is not None and self._agreed[0] is seen and self._agreed[1] == routes:
+        looked = self._looked[0] if self._looked is not None and self._looked[1] is seen else None
+        if looked is not None and self._agreed == (looked, routes):
             return ()
         self._rules = max(self._rules, 2 * len(routes))
         steps = await self._aside(plan, seen, routes, self._settings)
-        if not steps:
-            self._agreed = seen, routes
+        if not steps and looked is not None:
+            self._agreed = looked, routes
         return steps
 
     async def rewrite(self, seen: Seen, routes: frozenset[Route]) -> tuple[Step, ...]:

@@ -33,9 +33,45 @@ def read(first: str = "") -> Command:
     The filter table comes with its counters (``-v``): they tell which routes are used. `first` is a script that runs
     before, in the same call; what it prints is of no concern to `tables`.
     """
-    looks = (("--version", "version"), ("-t filter -S -v", "filter"), ("-t nat -S", "nat"))
-    lines = (f"{IPTABLES} {look} </dev/null; echo end {name} $?\n" for look, name in looks)
-    return Command(SHELL, stdin="".join((first, *lines)))
+    return Command(SHELL, stdin=f"{first}{_look('--version', 'version')}{_TABLES}")
+
+
+def _look(words: str, name: str) -> str:
+    return f"{IPTABLES} {words} </dev/null; echo end {name} $?\n"
+
+
+_TABLES = _look("-t filter -S -v", "filter") + _look("-t nat -S", "nat")
+
+
+def change_and_read(change: Command, backend: Backend) -> Command:
+    """Build a change that is made if iptables is still of its kind, and the read-back behind it, in one call."""
+    kind = {"nft": "*nf_tables*) ;; *) exit 1", "legacy": "*nf_tables*) exit 1"}[backend]
+    lines = (
+        f"version=$({IPTABLES} --version </dev/null); status=$?",
+        'echo "$version"; echo end version $status',
+        "(",
+        f'[ "$status" -eq 0 ] || exit 1; case $version in {kind};; esac',
+        f"{change.stdin})",
+        "echo end change $?",
+    )
+    return Command(SHELL, stdin="".join(f"{line}\n" for line in lines) + _TABLES)
+
+
+def changed(finished: Finished) -> tuple[Finished, Finished]:
+    """Return what the change said, and what the read-back did; see `change_and_read`.
+
+    Raises:
+        Unreachable: nobody can tell whether it was made.
+    """
+    found = re.fullmatch(
+        r"(.*?^end version \d+\n)(.*?)^end change (\d+)\n(.*)", finished.stdout, re.DOTALL | re.MULTILINE
+    )
+    if found is None:
+        raise Unreachable(f"a change was cut: {finished.complaint}")
+    version, said, status, tables = found.groups()
+    return Finished(int(status), said, finished.stderr), Finished(
+        finished.exit_status, version + tables, finished.stderr
+    )
 
 
 def tables(finished: Finished) -> tuple[Backend, str, str]:

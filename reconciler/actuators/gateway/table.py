@@ -2,10 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from reconciler.actuators.gateway.counters import taken_out
 from reconciler.actuators.gateway.rules import (
     RULES_REMEMBERED,
     RuleSettings,
@@ -22,9 +23,6 @@ KERNEL_CHAINS = frozenset({("filter", "FORWARD"), ("nat", "PREROUTING"), ("nat",
 
 _PLAIN = re.compile(r"""(?:[^"'\\]|"[^" \\]*")*""")
 """Quotes around single words only: no shell is needed to take them apart, which matters with thousands of rules."""
-
-_COUNTED = re.compile(r"(|.* )-c (\d+) \d+(?: (-[jg] .*))?")
-"""A rule as ``-S -v`` prints it: packets and bytes behind all matches, before the target."""
 
 _WITH_A_VALUE = 2
 """An option and its one value."""
@@ -54,10 +52,20 @@ class Seen:
     """The epochs marked in our chains."""
     jumps: dict[tuple[Table, str], tuple[SeenRule, ...]]
     """Rules of the kernel's chains that are ours or lead into our chains."""
-    packets: dict[Route, int]
-    """What has passed through each way since its rules were written; nothing where they were read without counters."""
     forward_is_first: bool
     """Whether our jump from FORWARD comes before everything except the jumps of other installations like ours."""
+    ways: tuple[Route | None, ...] = ()
+    """For each line of the filter table the way that it lets through, if it is a rule for one."""
+    packets: dict[Route, int] = field(default_factory=dict)
+    """What has passed through each way since its rules were written; nothing where they were read without counters."""
+
+    def counted(self, packets: Sequence[int | None]) -> "Seen":
+        """Return the same tables with what each line of the filter table has counted since."""
+        passed: dict[Route, int] = {}
+        for way, count in zip(self.ways, packets, strict=True):
+            if way is not None and count is not None:
+                passed[way] = passed.get(way, 0) + count
+        return self if passed == self.packets else replace(self, packets=passed)
 
 
 @lru_cache(maxsize=RULES_REMEMBERED)
@@ -82,15 +90,16 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
     Raises:
         UnexpectedOutput: a line is none of ``-P``, ``-N``, ``-A``.
     """
-    tables: tuple[tuple[Table, str], ...] = (("filter", filter_rules), ("nat", nat_rules))
+    plain, counted = taken_out(filter_rules)
+    tables: tuple[tuple[Table, str], ...] = (("filter", plain), ("nat", nat_rules))
     chains: set[tuple[Table, str]] = set()
     own: dict[tuple[Table, str], list[SeenRule]] = {}
     jumps: dict[tuple[Table, str], list[SeenRule]] = {}
     marks: dict[tuple[Table, str], list[int]] = {}
-    packets: dict[Route, int] = {}
+    ways: list[Route | None] = [None] * len(counted)
     first_forward: list[bool] = []
     for table, text in tables:
-        for kind, chain, rest, passed in _lines(text):
+        for number, (kind, chain, rest) in enumerate(_lines(text)):
             if settings.own_chain.fullmatch(chain):
                 chains.add((table, chain))
                 if kind == "-A" and (epoch := _epoch(table, chain, rest, settings)) is not None:
@@ -98,8 +107,8 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
                 elif kind == "-A":
                     rule = _rule(table, chain, rest, settings)
                     own.setdefault((table, chain), []).append(rule)
-                    if rule.route is not None and passed is not None:
-                        packets[rule.route.way] = packets.get(rule.route.way, 0) + passed
+                    if rule.route is not None and table == "filter":
+                        ways[number] = rule.route.way
             elif kind == "-A" and (table, chain) in KERNEL_CHAINS:
                 ours = _is_ours(rest, settings)
                 if ours:
@@ -111,23 +120,19 @@ def seen(filter_rules: str, nat_rules: str, settings: RuleSettings) -> Seen:
         own={key: tuple(rules) for key, rules in own.items()},
         marks={key: tuple(epochs) for key, epochs in marks.items()},
         jumps={key: tuple(rules) for key, rules in jumps.items()},
-        packets=packets,
         forward_is_first=first_forward[:1] == [True],
-    )
+        ways=tuple(ways),
+    ).counted(counted)
 
 
-def _lines(text: str) -> Iterator[tuple[str, str, str, int | None]]:
-    """Yield what each line adds, to which chain, the rule, and how many packets it has let through if that is told."""
+def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what each line adds, to which chain, and the rule."""
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind not in {"-P", "-N", "-A"}:
             raise UnexpectedOutput(f"iptables -S prints {line[:200]!r}")
         chain, _, rule = rest.partition(" ")
-        counted = _COUNTED.fullmatch(rule)
-        if counted is None:
-            yield kind, chain, rule, None
-        else:
-            yield kind, chain, (counted[1] + (counted[3] or "")).rstrip(), int(counted[2])
+        yield kind, chain, rule
 
 
 def _is_ours(rule: str, settings: RuleSettings) -> bool:

@@ -1,5 +1,6 @@
 """One gateway: read back, change, read back."""
 
+import copy
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.gateway.actuator import Gateway, GatewaySettings, Runner
 from reconciler.actuators.gateway.rules import RuleSettings
 from reconciler.actuators.protocols import NodeHealth, Target
-from reconciler.errors import Retryable, Terminal, UnexpectedOutput, Unreachable
+from reconciler.errors import Retryable, Superseded, Terminal, UnexpectedOutput, Unreachable
 from reconciler.model.base import GatewayName
 from reconciler.model.lease import Route
 from reconciler.store.fence import NotLeading
@@ -17,6 +18,7 @@ from tests.fakes.gateway_iptables import FakeIptables
 ONE, TWO = Route(50001, "10.0.0.1", 50001), Route(50002, "10.0.0.2", 50002)
 EPOCH = 7
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ways = pytest.mark.parametrize("restore", [False, True], ids=["single commands", "iptables-restore"])
 
 
 class Answers:
@@ -61,6 +63,69 @@ async def test_a_route_lost_between_two_applies_is_a_repair() -> None:
     assert len(applied.repaired) <= 1
     iptables.tables["nat"]["BWV-main-D0"].clear()
     assert (await gateway.apply(frozenset({TWO}), EPOCH)).repaired == ("the rules of port 50002 were missing",)
+
+
+class Counting(FakeIptables):
+    """Counts its calls; can lose the answer of one that had its effect."""
+
+    asked = 0
+    loses = False
+
+    async def run(self, command: Command, *, timeout_s: float) -> Finished:
+        """Run the script, and count it."""
+        finished = await super().run(command, timeout_s=timeout_s)
+        self.asked += 1
+        if self.loses:
+            self.loses = False
+            raise Unreachable("gateway-1: the connection was cut before the command ended")
+        return finished
+
+
+@ways
+async def test_a_route_more_or_less_is_one_call_and_what_was_broken_meanwhile_is_mended_with_it(
+    *, restore: bool
+) -> None:
+    """Reading before, changing and reading after was three calls, each behind whatever else the gateway had to do."""
+    iptables = Counting(restores=restore)
+    gateway = a_gateway(iptables)
+    await gateway.apply(frozenset({ONE}), EPOCH)
+    before = iptables.asked
+    assert (await gateway.apply(frozenset({ONE, TWO}), EPOCH)).routes == {ONE, TWO}
+    assert (await gateway.apply(frozenset({TWO}), EPOCH)).routes == {TWO}
+    assert iptables.asked == before + 2
+    for chains in iptables.tables.values():
+        for rules in chains.values():
+            rules.clear()
+    applied = await gateway.apply(frozenset({ONE, TWO}), EPOCH)
+    assert applied.routes == await gateway.read() == {ONE, TWO}
+    assert "the rules of port 50002 were missing" in applied.repaired
+
+
+@ways
+async def test_a_change_without_an_answer_is_looked_at_before_anything_else_is_changed(*, restore: bool) -> None:
+    iptables = Counting(restores=restore)
+    gateway = a_gateway(iptables)
+    await gateway.apply(frozenset({ONE}), EPOCH)
+    iptables.loses = True
+    with pytest.raises(Unreachable):
+        await gateway.apply(frozenset({ONE, TWO}), EPOCH)
+    changes = iptables.calls
+    applied = await gateway.apply(frozenset({ONE, TWO}), EPOCH)
+    assert applied.routes == {ONE, TWO}
+    assert (applied.commands, iptables.calls) == (0, changes)
+
+
+@ways
+@pytest.mark.invariant("I7")
+async def test_a_leader_that_remembers_rules_from_before_a_later_one_came_changes_nothing(*, restore: bool) -> None:
+    iptables = FakeIptables(restores=restore)
+    deposed = a_gateway(iptables)
+    await deposed.apply(frozenset({ONE}), EPOCH)
+    await a_gateway(iptables).apply(frozenset({ONE, TWO}), EPOCH + 1)
+    before = copy.deepcopy(iptables.tables)
+    with pytest.raises(Superseded):
+        await deposed.apply(frozenset(), EPOCH)
+    assert iptables.tables == before
 
 
 async def test_a_batch_that_fails_half_way_is_reported_and_goes_on_next_time() -> None:

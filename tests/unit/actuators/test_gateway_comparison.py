@@ -51,6 +51,24 @@ async def test_a_table_that_prints_the_same_is_not_taken_apart_again(threads: Se
     assert len(threads) == 2
 
 
+async def test_packets_that_pass_are_counted_and_nothing_is_worked_on_anew_for_them(
+    threads: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a gateway in use each look took five times as long as on one that nobody used."""
+    iptables, compare = tables(routes(3)), Comparison(SETTINGS)
+
+    def counted(packets: int) -> str:
+        return iptables.printed("filter").replace(" -j ", f" -c {packets} 4711 -j ")
+
+    quiet = await compare.seen(counted(1), iptables.printed("nat"))
+    assert await compare.steps(quiet, routes(3)) == ()
+    monkeypatch.delattr(comparison, "plan")
+    busy = await compare.seen(counted(5), iptables.printed("nat"))
+    assert busy.packets == dict.fromkeys(routes(3), 5)
+    assert await compare.steps(busy, routes(3)) == ()
+    assert len(threads) == 1
+
+
 async def test_a_large_table_is_taken_apart_beside_the_event_loop(threads: Sequence[int]) -> None:
     """5,000 routes kept the loop busy for 0.9 s at each start: no lease was renewed, no other gateway looked at."""
     large, small = tables(routes(ASIDE_FROM_RULES)), tables(routes(3))

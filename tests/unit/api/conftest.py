@@ -1,14 +1,17 @@
 """Both doors on a store in memory, and what a controller would have written there."""
 
 import json
+import random
+import socket
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import BaseTestServer, TestClient, TestServer
 
 from api import app, credentials
 from api.auth import Doorkeeper
@@ -21,12 +24,15 @@ from api.roles import Role
 from reconciler.config import Config
 from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
+from reconciler.model.wish import JobSpec, Wish
 from reconciler.store.codec import encode
+from reconciler.store.grouping import GroupingStore
 from reconciler.store.keys import Keys
-from reconciler.store.kv import Entry, Put
+from reconciler.store.kv import Delete, Entry, Put
 from tests.fakes.memory_store import MemoryStore
 
 SECRET = b"s" * 64
+JOB = JobId("job001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEED = Path(__file__).parents[3] / "config.json"
 TEMPLATE = "#!/bin/bash\necho {{image_name}} {{job_id}}\n"
@@ -66,11 +72,20 @@ class World:
     @property
     def desk(self) -> Desk:
         """What the doors are given."""
-        return Desk(config=self.config, store=self.store, server_secret=SECRET, now=self.clock)
+        return Desk(config=self.config, store=GroupingStore(self.store), server_secret=SECRET, now=self.clock)
 
     async def write(self, key: str, value: Value) -> None:
         """Write as the controller would."""
         await self.store.commit([], [Put(key, encode(value))])
+
+    async def forget(self, key: str) -> None:
+        """Delete a key."""
+        await self.store.commit([], [Delete(key)])
+
+    async def wish_for(self, job: JobId) -> None:
+        """Write the wish of a job that is to call."""
+        spec = JobSpec(user="alice", template="xpra.sh", variables={"image_name": "a"})
+        await self.write(self.keys.wish(job), Wish(id=job, created=NOON, spec=spec))
 
     async def answer(self, user: str, uid: int | None) -> None:
         """Say whether a user exists."""
@@ -156,6 +171,26 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, the lowest first: below 32768, where no connection takes one by chance."""
+    free: list[int] = []
+    for port in random.sample(range(10_000, 32_768), 1000):
+        with suppress(OSError), socket.create_server(("", port)):
+            free.append(port)
+        if len(free) == count:
+            break
+    return sorted(free)
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncGenerator[BaseTestServer]:
+    """Serve the keyhole of a world whose clock is right, with one job wished for."""
+    world.clock.now = datetime.now(UTC)
+    await world.wish_for(JOB)
+    async with TestServer(app.keyhole(world.desk)) as serving:
+        yield serving
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A template becomes a script: variables filled in, the keyhole client inside, the token where nobody sees it."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,14 +36,21 @@ def context(token: str = TOKEN, home: str = "/home/alice") -> ScriptContext:
 
 def test_variables_are_filled_in_as_they_are() -> None:
     template = '#!/bin/sh\necho {{a}} "{{{a}}}" {{& a}} {{! gone }}{{job_id}} {{user}} {{home}} {{a}}\n'
+    script = render(template, {"a": "x/y.z"}, context())
 
-    assert render(template, {"a": "x/y.z"}, context()) == (
-        '#!/bin/sh\necho x/y.z "x/y.z" x/y.z job001 alice /home/alice x/y.z\n'
-    )
+    assert script.startswith("#!/bin/sh\n# The client of the keyhole.")
+    assert script.endswith('\nfi\necho x/y.z "x/y.z" x/y.z job001 alice /home/alice x/y.z\n')
 
 
-def test_a_template_without_ports_carries_no_token() -> None:
-    assert TOKEN not in render("#!/bin/sh\necho hello\n", {}, context())
+def test_a_template_that_is_no_shells_stays_as_it_is_and_carries_no_token() -> None:
+    template = "#!/usr/bin/env python3\nprint('hello')\n"
+
+    assert render(template, {}, context()) == template
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_template_that_is_nothing_but_comments_keeps_its_interpreter(end: str) -> None:
+    assert render(f"#!/bin/sh\n#SBATCH -N1{end}", {}, context()).startswith("#!/bin/sh\n#SBATCH -N1\n# The client")
 
 
 def test_everything_around_the_request_stays_as_it_was() -> None:
@@ -73,7 +81,7 @@ def test_a_home_that_a_shell_would_read_is_refused_where_it_is_used() -> None:
     with pytest.raises(VariablesWrong, match="home"):
         render("#!/bin/sh\ncd {{home}}\n", {}, strange)
 
-    assert render("#!/bin/sh\n", {}, strange) == "#!/bin/sh\n"
+    assert "a b" not in render("#!/bin/sh\n", {}, strange)
 
 
 def test_a_missing_variable_is_an_error_and_never_an_empty_word() -> None:
@@ -155,6 +163,28 @@ def test_a_template_that_is_none_is_refused_with_the_names_of_those_that_are(tmp
         Library(tmp_path / "templates").text(name)
 
     assert refused.value.existing == ("real.sh",)
+
+
+def test_a_template_that_is_written_over_or_replaced_counts_at_once(tmp_path: Path) -> None:
+    """Also by one of the same length and with the old times, as copying tools make them."""
+    library, template = Library(tmp_path), tmp_path / "xpra.sh"
+    template.write_text("#!/bin/sh\necho 1\n")
+    first = template.stat()
+    times = (first.st_atime_ns, first.st_mtime_ns)
+    texts = [library.text("xpra.sh")]
+    while template.stat().st_ctime_ns == first.st_ctime_ns:  # until the kernel's clock has moved on
+        template.write_text("#!/bin/sh\necho 2\n")
+        os.utime(template, ns=times)
+    texts.append(library.text("xpra.sh"))
+    (tmp_path / "new").write_text("#!/bin/sh\necho 3\n")
+    os.utime(tmp_path / "new", ns=times)
+    (tmp_path / "new").rename(template)
+    texts.append(library.text("xpra.sh"))
+    template.unlink()
+
+    assert [text[-2] for text in texts] == ["1", "2", "3"]
+    with pytest.raises(TemplateUnknown):
+        library.text("xpra.sh")
 
 
 def test_a_library_without_a_folder_is_empty(tmp_path: Path) -> None:

@@ -72,3 +72,33 @@ async def test_a_restart_in_between_ends_with_one_port(static: Site) -> None:
     static.start()
     await static.until(lambda: links(static, JOB), [SECOND_PORT])
     assert static.open_ports() == {SECOND_PORT}
+
+
+async def test_a_job_that_must_stay_on_a_full_gateway_keeps_nobody_from_another_one(tmp_path: Path) -> None:
+    """Its request was counted as ahead on every gateway, and where it had to stay there never was room."""
+    site = make_site(
+        tmp_path,
+        (("debug", "keyholed-static-forwarding"), "True"),
+        (("keyholed-port-range",), {"min": FIRST_PORT, "max": SECOND_PORT}),
+        (("keyholed-max-forwarders-per-job",), 2),
+    )
+    site.start()
+    try:
+        await site.running(JOB)
+        await site.ask_for_ports(JOB, ports=2)
+        await site.until(lambda: links(site, JOB), [FIRST_PORT, SECOND_PORT])
+        await site.find_busy(JOB, FIRST_PORT)
+        await site.until(lambda: hindrance(site, JOB), "RangeFull")
+        await site.running(OTHER, nodes=("c2",))
+        await site.ask_for_ports(OTHER, ports=2, nodes=("c2",))
+        await site.until(lambda: links(site, OTHER), [FIRST_PORT, SECOND_PORT], within_s=10)
+        homes = {lease.job: lease.gateway for lease in await site.leases()}
+        assert homes[JOB] != homes[OTHER]
+    finally:
+        await site.stop()
+
+
+async def hindrance(site: Site, job: str) -> str | None:
+    """Return the reason for which a job does not get on."""
+    condition = await site.condition(job, "Progressing")
+    return condition.reason if condition is not None else None

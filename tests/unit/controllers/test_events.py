@@ -12,6 +12,7 @@ from reconciler.errors import Unreachable
 from reconciler.loop.workqueue import WorkQueue
 from reconciler.model.base import GatewayName
 from reconciler.model.event import Event, Happening, controller_subject, gateway_subject
+from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.report import Phase
 from reconciler.store.codec import decode
@@ -89,6 +90,28 @@ async def test_a_gateway_that_goes_and_comes_back_has_both_told(site: Site) -> N
     site.set_gateway(down=False)
     await asyncio.sleep(30)
     assert await reasons(site, gateway_subject(site.gateway.name)) == ["Unreachable", "Reachable"]
+
+
+async def test_a_drain_is_told_of_the_gateway_with_who_and_why_and_of_the_session_that_moves(site: Site) -> None:
+    leases = await site.available(JOB)
+    old = leases[0].gateway
+    await site.wish_gateway(old, Duty.DRAIN)
+    await site.until(lambda: story(site, JOB, "Moved"), [f"Moved from {old} to {other(site, old)}: {DRAINS}."])
+    await site.until(lambda: reasons(site, gateway_subject(old)), ["DutyWished", "DutyChanged", "Emptied"])
+    assert await story(site, gateway_subject(old), "DutyWished") == ["operator wishes drain: a test"]
+
+
+DRAINS = "an operator drains that"
+
+
+async def story(site: Site, subject: str, reason: str) -> list[str]:
+    """Return what was said of a subject for one reason."""
+    return [event.message for event in await events(site, subject) if event.reason == reason]
+
+
+def other(site: Site, name: str) -> str:
+    (there,) = (gateway for gateway in site.gateways if gateway != name)
+    return there
 
 
 async def test_a_doubt_is_told_of_the_gateway_and_counted(site: Site) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from ipaddress import IPv4Network
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.gateway_reports import GatewayReports
@@ -31,6 +32,16 @@ async def test_flushed_rules_are_back_within_seconds_and_nobody_is_told_of_a_cha
     await asyncio.sleep(site.config.gateways.read_back_interval_s + 1)
     assert site.open_ports() == {lease.port}
     assert await site.report(JOB) == before
+
+
+async def test_a_new_port_has_none_of_the_sessions_beside_it_looked_at(site: Site) -> None:
+    """On a gateway with a thousand leases the job that waited for its port came last of a thousand."""
+    for number in range(6):
+        await site.available(f"session{number}")
+    await asyncio.sleep(20)
+    with capture_logs() as logs:
+        await site.available(JOB)
+    assert {line["job"] for line in logs if line["event"] == "job_reconciled"} == {JOB}
 
 
 @pytest.mark.invariant("I4")

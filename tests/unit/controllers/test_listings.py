@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -39,6 +40,45 @@ async def test_a_job_that_starts_after_a_long_wait_has_its_ports_at_once(site: S
     await site.ask_for_ports(JOB)
     await site.until(lambda: site.forwarded(JOB), "True")
     assert asyncio.get_running_loop().time() - asked_at < 1
+
+
+async def test_jobs_that_start_one_after_the_other_have_their_ports_at_once_and_the_listings_stay_few(
+    site: Site,
+) -> None:
+    """The looks at the usual pace used up what listings may cost, and each job waited for the next: up to 2 s."""
+    loop, waited_s = asyncio.get_running_loop(), []
+    before, began_s = site.slurm.listings, loop.time()
+    for number in range(30):
+        job = f"session{number:02}"
+        await site.wish(job)
+        await asyncio.sleep(0.5)
+        site.slurm.tick()
+        asked_s = loop.time()
+        await site.ask_for_ports(job)
+        await site.until(partial(site.forwarded, job), "True")
+        waited_s.append(loop.time() - asked_s)
+    assert max(waited_s) < 0.5
+    assert site.slurm.listings - before <= 8 + (loop.time() - began_s) * 4 / site.config.slurm.poll_busy_s
+
+
+@pytest.mark.invariant("I1", "I2")
+async def test_listings_that_others_ask_for_in_quick_succession_are_one_look_at_what_is_missing(site: Site) -> None:
+    """Three late listings within a second would have let the job be submitted twice."""
+    others = [f"session{number}" for number in range(6)]
+    site.slurm.lose_next_reply()
+    await site.wish(JOB)
+    await asyncio.sleep(0.5)
+    lost = site.slurm_id(JOB)
+    site.slurm.hide(lost)
+    for other in others:
+        await site.submitted(other)
+    await asyncio.sleep(SETTLE_S)
+    for other in others:
+        await site.ask_for_ports(other)
+        await asyncio.sleep(0.2)
+    site.slurm.show(lost)
+    await site.until_phase(JOB, Phase.SUBMITTED)
+    assert len(site.slurm.submissions) == 1 + len(others)
 
 
 async def test_many_wishes_at_once_do_not_bring_a_listing_each(site: Site) -> None:

@@ -45,6 +45,16 @@ def test_two_things_in_one_millisecond_have_two_keys_in_their_order() -> None:
     ]
 
 
+def test_two_things_microseconds_apart_hide_nothing_of_each_other() -> None:
+    """Moments were compared to the microsecond, and keys have milliseconds: the later one took the earlier one's."""
+    happened = [noted("Submitted", 0.0002), noted("Queued", 0.0004), noted("Started", 0.0011), noted("Ended", 0.0019)]
+    at_once, one_by_one = page(happened, {}).written, told(*happened)
+
+    for events in (at_once, one_by_one):
+        names = {event.name: event.reason for event in events}
+        assert [names[name] for name in sorted(names)] == ["Submitted", "Queued", "Started", "Ended"]
+
+
 def test_what_happened_to_several_things_is_told_as_one_and_not_counted() -> None:
     joined = noted("PortsLeased", 0, "50000").joined(noted("PortsLeased", 0.1, "50001"))
     again = noted("Unhealthy", 0).joined(noted("Unhealthy", 5))

@@ -6,12 +6,12 @@ import pytest
 
 from reconciler.model.base import Value
 from reconciler.model.event import Happening
-from reconciler.model.gateway import Duty, GatewayReport
+from reconciler.model.gateway import Duty, GatewayReport, GatewayWish, WishedDuty
 from reconciler.model.lease import Lease
 from reconciler.model.report import Condition, NodeReport, Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import ControllerWish, Force, Wish
 from reconciler.plan.happenings import happenings
-from tests.unit.plan.make import JOB, T0, forward, lease, report, wish
+from tests.unit.plan.make import JOB, T0, at, forward, lease, report, wish
 
 
 def told(before: Value | None, after: Value | None) -> list[tuple[str, str]]:
@@ -45,6 +45,10 @@ def service(port: int, ip: str = "192.0.2.1") -> Service:
             "target": "c1-ib0",
         }
     )
+
+
+def second(one: Service) -> Service:
+    return one.model_copy(update={"index": 1})
 
 
 FORCED = Force(by="portal", asked=T0)
@@ -91,6 +95,28 @@ def test_a_new_phase_is_told_once(before: Report, after: Report, expected: list[
 
 
 @pytest.mark.parametrize(
+    ("placed", "level", "why"),
+    [
+        ("GatewayDrained", "info", "an operator drains that"),
+        ("GatewayGone", "info", "an operator says that it is gone"),
+        ("GatewayFailed", "warning", "it has been of no use for too long"),
+        (None, "warning", "nobody said why"),
+    ],
+)
+def test_a_move_to_another_gateway_is_told_once_for_all_ports_with_its_reason(
+    placed: str | None, level: str, why: str
+) -> None:
+    said = (condition("Placed", "False", placed),) if placed else ()
+    before = changed(AVAILABLE, services=(service(50000), second(service(50001))), conditions=said)
+    there = [one.model_copy(update={"gateway": "gateway-2"}) for one in before.services]
+    after = changed(before, services=tuple(there), conditions=())
+
+    assert only(before, after).message == f"Moved from gateway-1 to gateway-2: {why}."
+    assert only(before, after).level == level
+    assert told(after, after) == []
+
+
+@pytest.mark.parametrize(
     ("members", "expected"),
     [
         ({"job_id": 7}, ("info", "Submitted")),
@@ -112,7 +138,17 @@ def test_a_requeue_is_told_with_how_often() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "level"), [("Completed", "info"), ("TimeLimit", "warning"), ("OutOfMemory", "warning")]
+    ("reason", "level"),
+    [
+        ("Completed", "info"),
+        ("Cancelled", "info"),
+        ("Deleted", "info"),
+        ("LifetimeOver", "info"),
+        ("Idle", "info"),
+        ("TimeLimit", "warning"),
+        ("OutOfMemory", "warning"),
+        ("Lost", "warning"),
+    ],
 )
 def test_an_end_says_why_and_warns_unless_somebody_wanted_it(reason: str, level: str) -> None:
     finished = changed(report(Phase.FINISHED), conditions=(condition("Finished", "True", reason, "So it ended."),))
@@ -184,6 +220,28 @@ def test_a_gateways_duty_its_emptiness_and_its_complaints_are_told_when_they_cha
     assert told(drained, drained) == []
     assert told(gateway(), gateway(empty=True)) == []
     assert only(gateway(), gateway(complaints=("A port is taken.",))).message == "A port is taken."
+
+
+def wished(duty: WishedDuty, by: str = "ops", reason: str = "new kernel") -> GatewayWish:
+    return GatewayWish(name="gateway-1", duty=duty, by=by, reason=reason, asked=T0)
+
+
+def test_who_wished_a_gateways_duty_and_why_is_told() -> None:
+    drain = wished(Duty.DRAIN)
+
+    assert only(None, drain).message == "ops wishes drain: new kernel"
+    assert only(drain, wished(Duty.SERVE, reason="done")).message == "ops wishes serve: done"
+    assert only(drain, wished(Duty.DRAIN, by="night", reason="still")).message == "night wishes drain: still"
+    assert told(drain, drain.model_copy(update={"asked": at(60)})) == []
+    assert only(drain, None).message == "The wish for drain was removed by hand."
+    assert told(wished(Duty.SERVE), None) == []
+
+
+def test_a_gateway_that_failed_says_why() -> None:
+    failed = gateway(Duty.FAILED).model_copy(update={"healthy": False, "reason": "ssh: no answer"})
+    told_of = [one.message for one in happenings(JOB, gateway(), failed) if one.reason == "DutyChanged"]
+
+    assert told_of == ["Its duty is failed now, and was serve. ssh: no answer"]
 
 
 def test_ports_that_the_job_could_not_use_are_told_once_with_its_node() -> None:

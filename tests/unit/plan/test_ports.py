@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from reconciler.model.base import GatewayName
 from reconciler.model.wish import ForwardRequest
-from reconciler.plan.ports import NoGateway, PortRange, RangeFull, Room, candidates, choose_gateway, ports_ahead, turn
+from reconciler.plan.ports import (
+    NoGateway,
+    PortRange,
+    RangeFull,
+    Room,
+    Waiting,
+    candidates,
+    choose_gateway,
+    ports_ahead,
+    turn,
+)
 from tests.unit.plan.make import at, forward
 
 ONE, TWO = GatewayName("gateway-1"), GatewayName("gateway-2")
@@ -53,37 +63,57 @@ def request(job: str, ports: int, asked_s: float) -> ForwardRequest:
     return forward(ports).model_copy(update={"job": job, "asked": at(asked_s)})
 
 
+def waiting(job: str, ports: int, asked_s: float, gateway: GatewayName | None = None) -> Waiting:
+    return Waiting(request(job, ports, asked_s), ports, gateway)
+
+
 def test_of_two_that_asked_at_the_same_moment_exactly_one_is_first() -> None:
-    one, two = request("aaaaaa", 1, 0), request("bbbbbb", 1, 0)
-    assert (ports_ahead(one, (one, two)), ports_ahead(two, (one, two))) == (0, 1)
+    one, two = waiting("aaaaaa", 1, 0), waiting("bbbbbb", 1, 0)
+    assert [ports_ahead(each.request, (one, two), ONE) for each in (one, two)] == [0, 1]
 
 
-REQUESTS = st.lists(st.tuples(st.integers(1, 10), st.integers(0, 5)), min_size=1, max_size=6)
+def test_who_must_stay_on_one_gateway_is_ahead_there_and_nowhere_else() -> None:
+    stays, free = waiting("aaaaaa", 3, 0, ONE), waiting("bbbbbb", 2, 1)
+    last = request("cccccc", 1, 2)
+    assert [ports_ahead(last, (stays, free), name) for name in (ONE, TWO)] == [5, 2]
+    assert choose_gateway({ONE: Room(5, ahead=5), TWO: Room(7, ahead=2)}, TEN, 1) == TWO
 
 
-@given(asked=REQUESTS, taken=st.tuples(st.integers(0, 10), st.integers(0, 10)), whose=st.integers(0, 5))
+def test_of_a_request_that_is_served_in_part_only_the_rest_is_ahead() -> None:
+    part = Waiting(request("aaaaaa", 5, 0), missing=1, gateway=ONE)
+    assert ports_ahead(request("bbbbbb", 1, 1), (part,), ONE) == 1
+
+
+WAITING = st.lists(
+    st.tuples(st.integers(1, 10), st.integers(0, 5), st.sampled_from([None, None, ONE, TWO])), min_size=1, max_size=6
+)
+
+
+@given(asked=WAITING, taken=st.tuples(st.integers(0, 10), st.integers(0, 10)), whose=st.integers(0, 5))
 def test_whoever_is_served_leaves_room_for_all_who_asked_earlier(
-    asked: list[tuple[int, int]], taken: tuple[int, int], whose: int
+    asked: list[tuple[int, int, GatewayName | None]], taken: tuple[int, int], whose: int
 ) -> None:
-    waiting = [request(f"waits{number}", ports, asked_s) for number, (ports, asked_s) in enumerate(asked)]
-    mine = waiting[whose % len(waiting)]
-    rooms = {ONE: taken[0], TWO: taken[1]}
-    ahead = ports_ahead(mine, waiting)
+    line = [waiting(f"waits{number}", ports, asked_s, there) for number, (ports, asked_s, there) in enumerate(asked)]
+    mine = line[whose % len(line)].request
+    used = {ONE: taken[0], TWO: taken[1]}
+    rooms = {name: Room(used[name], ahead=ports_ahead(mine, line, name)) for name in used}
     try:
-        chosen = choose_gateway({name: Room(used) for name, used in rooms.items()}, TEN, mine.ports, ahead)
+        chosen = choose_gateway(rooms, TEN, mine.ports)
     except RangeFull:
-        assert all(TEN.size - used < mine.ports + ahead for used in rooms.values())
+        assert all(TEN.size - room.taken < mine.ports + room.ahead for room in rooms.values())
         return
-    rooms[chosen] += mine.ports
-    for earlier in sorted((other for other in waiting if turn(other) < turn(mine)), key=turn):
-        rooms[choose_gateway({name: Room(used) for name, used in rooms.items()}, TEN, earlier.ports)] += earlier.ports
-    assert max(rooms.values()) <= TEN.size
+    used[chosen] += mine.ports
+    earlier = sorted((each for each in line if turn(each.request) < turn(mine)), key=lambda each: turn(each.request))
+    for each in (each for each in earlier if each.gateway in {None, chosen}):
+        there = each.gateway or choose_gateway({name: Room(count) for name, count in used.items()}, TEN, each.missing)
+        used[there] += each.missing
+    assert max(used.values()) <= TEN.size
 
 
 @given(ports=st.lists(st.integers(1, 10), min_size=1, max_size=6))
 def test_with_an_empty_range_everybody_is_served_in_turn(ports: list[int]) -> None:
-    waiting = [request(f"waits{number}", count, number) for number, count in enumerate(ports)]
-    while waiting:
-        first = min(waiting, key=turn)
-        assert choose_gateway({ONE: Room(0)}, TEN, first.ports, ports_ahead(first, waiting)) == ONE
-        waiting.remove(first)
+    line = [waiting(f"waits{number}", count, number) for number, count in enumerate(ports)]
+    while line:
+        first = min((each.request for each in line), key=turn)
+        assert choose_gateway({ONE: Room(0, ahead=ports_ahead(first, line, ONE))}, TEN, first.ports) == ONE
+        line = [each for each in line if each.request != first]

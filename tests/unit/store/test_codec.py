@@ -22,7 +22,15 @@ def entry(value: bytes) -> Entry:
 
 
 @pytest.mark.parametrize(
-    "value", [make.wish(), make.wish(deleted=True), make.report(Phase.AVAILABLE), make.forward(3), make.lease()]
+    "value",
+    [
+        make.wish(),
+        make.wish(deleted=True),
+        make.report(Phase.AVAILABLE),
+        make.forward(3),
+        make.forward(3).model_copy(update={"busy": (50000,)}),
+        make.lease(),
+    ],
 )
 def test_what_was_written_is_read_back_the_same(value: Value) -> None:
     assert decode(type(value), entry(encode(value))) == value
@@ -50,6 +58,11 @@ def test_a_value_that_is_not_what_its_key_promises_is_refused_by_name(value: byt
     with pytest.raises(Unreadable) as caught:
         decode(Lease, entry(value))
     assert str(caught.value).startswith(why)
+
+
+def test_a_request_without_busy_ports_is_written_as_versions_that_knew_of_none_did() -> None:
+    """Requests are read strictly: a word more, and a process of the version before would serve none of them."""
+    assert "busy" not in json.loads(encode(make.forward(3)))
 
 
 def newer(value: Value) -> Entry:
