@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.batchscript.template import TemplateWrong, parse
+from reconciler.batchscript.template import PORTS_LIMIT, TemplateWrong, parse
 from reconciler.errors import Terminal
 from reconciler.model.base import TEMPLATE_NAME_PATTERN
 
@@ -17,11 +17,22 @@ class TemplateUnknown(Terminal):
         self.existing = existing
 
 
+class PortsTooMany(TemplateWrong):
+    """The template asks for more ports than a job may have here."""
+
+    def __init__(self, ports: int, limit: int) -> None:
+        super().__init__(f"it asks for {ports} ports, and a job may have {limit} (keyholed-max-forwarders-per-job)")
+        self.ports = ports
+        self.limit = limit
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
     """Reads templates afresh each time: what an operator puts into the folder counts from the next job on."""
 
     directory: Path
+    ports_limit: int = PORTS_LIMIT
+    """How many ports a job may have here (``keyholed-max-forwarders-per-job``)."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all templates, sorted; files with other than plain names are none."""
@@ -45,21 +56,26 @@ class Library:
         except (OSError, UnicodeDecodeError) as error:
             raise TemplateWrong(f"template {name} cannot be read: {error}") from error
 
-    def faults(self, ports_limit: int) -> tuple[str, ...]:
-        """Return a sentence for each template that no job could use: its name, its line, and why.
+    def usable(self, name: str) -> str:
+        """Return the text of a template that jobs can be made from here.
 
-        Args:
-            ports_limit: how many ports a job may have here (``keyholed-max-forwarders-per-job``).
+        Raises:
+            TemplateUnknown: there is none of this name.
+            TemplateWrong: it cannot be used, by anybody or, as `PortsTooMany`, here.
         """
-        return tuple(
-            f"template {name}: {fault}" for name in self.names() for fault in self._faults_of(name, ports_limit)
-        )
+        text = self.text(name)
+        ports = parse(text).ports
+        if ports > self.ports_limit:
+            raise PortsTooMany(ports, self.ports_limit)
+        return text
 
-    def _faults_of(self, name: str, ports_limit: int) -> tuple[str, ...]:
+    def faults(self) -> tuple[str, ...]:
+        """Return a sentence for each template that no job could use: its name, its line, and why."""
+        return tuple(f"template {name}: {fault}" for name in self.names() for fault in self._faults_of(name))
+
+    def _faults_of(self, name: str) -> tuple[str, ...]:
         try:
-            ports = parse(self.text(name)).ports
+            self.usable(name)
         except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
             return (str(error),)
-        if ports > ports_limit:
-            return (f"it asks for {ports} ports, and a job may have {ports_limit} (keyholed-max-forwarders-per-job)",)
         return ()
