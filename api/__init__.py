@@ -13,7 +13,7 @@
 ``schemas``     what comes in and goes out     ``findings`` what is wrong with what came in, field by field
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
 ``middleware``  around every request: one line of log, problems, credentials
-``noise``       keeps what is not HTTP out of the log
+``protocol``    a connection, and what comes over it that is not HTTP; ``turns`` lets others go on beside long work
 ``auth``, ``passwords``, ``signing``           who asks
 ``gateways``    what operators see and wish of gateways; ``gateway_commands`` the same on the command line
 ``sources``     the site's policy on who may connect

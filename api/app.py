@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import structlog
 from aiohttp import web
@@ -19,8 +19,8 @@ from api.credentials import Credentials
 from api.description import DESCRIPTION
 from api.desk import DESK, Desk
 from api.middleware import DOORKEEPER, RATES, expected, know_caller, log_line, say_problems
-from api.noise import ignore_strangers
 from api.proof import NONCES
+from api.protocol import Protocol
 from api.rates import WRONG_PASSWORDS, Rates
 from api.reloading import Reloadable
 from api.signing import Nonces
@@ -105,7 +105,6 @@ def _application(desk: Desk, table: Sequence[routes.Route], caps: Caps, *inner: 
         middlewares=[log_line, audit, say_problems, *inner],
         client_max_size=desk.config.api.body_limit_bytes,
     )
-    ignore_strangers()
     app[DESK] = desk
     app[CONNECTIONS] = Connections(caps)
     for route in table:
@@ -115,25 +114,32 @@ def _application(desk: Desk, table: Sequence[routes.Route], caps: Caps, *inner: 
 
 @asynccontextmanager
 async def _listening(door: Door) -> AsyncGenerator[Sequence[Reloadable]]:
-    runner = web.AppRunner(
-        door.app, access_log=None, auto_decompress=False, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEPALIVE_S
-    )
+    runner = web.AppRunner(door.app, shutdown_timeout=SHUTDOWN_S)
     context = tls.context(door.tls_files) if door.tls_files is not None else None
     await runner.setup()
     try:
-        await _bind(runner, door, context)
-        log.info("listening", host=door.host, port=door.port, tls=context is not None)
-        yield _certificates(door, context)
+        with closing(await _bind(cast("web.Server", runner.server), door, context)):  # set up, so there is a server
+            log.info("listening", host=door.host, port=door.port, tls=context is not None)
+            yield _certificates(door, context)
     finally:
         async with asyncio.timeout(2 * SHUTDOWN_S):
             await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, door: Door, context: ssl.SSLContext | None) -> None:
+async def _bind(server: web.Server, door: Door, context: ssl.SSLContext | None) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    connection = partial(
+        Protocol,
+        server,
+        loop=loop,
+        access_log=None,  # type: ignore[arg-type]  # aiohttp's documentation allows it: there is a line of our own
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+    )
     listener = ListeningSocket(door.app[CONNECTIONS])
     try:
         listener.bind((door.host, door.port))
-        await web.SockSite(runner, listener, ssl_context=context, backlog=BACKLOG).start()
+        return await loop.create_server(connection, sock=listener, ssl=context, backlog=BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(f"cannot listen on {door.host}:{door.port}: {error}") from error

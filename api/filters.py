@@ -35,6 +35,11 @@ class JobFilter(Value):
     label: Annotated[tuple[LabelPair, ...], Field(max_length=32)] = ()
     """Jobs with all of these labels, each as name=value; may be given several times."""
 
+    @property
+    def wants_all(self) -> bool:
+        """Whether no job is left out."""
+        return self.user is None and not self.phase and not self.label
+
     def wants(self, facts: Facts) -> bool:
         """Tell whether a job is among those that are wanted."""
         return (

@@ -1,7 +1,7 @@
-"""A job as one event of the stream: made once, read by every watcher (server-sent events, HTML standard)."""
+"""A job as JSON, and as one event of the stream (server-sent events, HTML standard): made once, read by everybody."""
 
 import json
-from dataclasses import dataclass
+from functools import cached_property
 
 from api import schemas
 from api.filters import Facts
@@ -12,25 +12,56 @@ from reconciler.model.wish import Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Entry, Revision
 
+NEVER = Revision(0)
 
-@dataclass(frozen=True, slots=True)
+
 class Shown:
-    """A job as `/v1` shows it at one moment."""
+    """A job as `/v1` shows it at one moment; read when somebody first looks at it, for thousands may come at once.
 
-    revision: Revision
-    """When it last changed."""
-    facts: Facts
-    frame: bytes
+    Args:
+        job: whose.
+        wish: its wish, as it stands in etcd.
+        report: its report, if there is any.
+        touched: when it last changed, where that is later than its keys tell.
+    """
 
+    def __init__(self, job: JobId, wish: Entry, report: Entry | None, touched: Revision = NEVER) -> None:
+        self.job, self._wish, self._report = job, wish, report
+        self.revision = max(touched, wish.mod_revision, report.mod_revision if report is not None else touched)
+        """When it last changed."""
 
-def shown(job: JobId, wish: Entry, report: Entry | None, touched: Revision) -> Shown:
-    """Return the job's event; `touched` is when it last changed, where that is later than its keys tell."""
-    revision = max(touched, wish.mod_revision, report.mod_revision if report is not None else touched)
-    try:
-        wished, reported = decode(Wish, wish), decode(Report, report) if report is not None else None
-    except Unreadable as error:
-        return Shown(revision, Facts(), event("unreadable", {"id": job, "detail": str(error)}))
-    return Shown(revision, Facts.of(wished, reported), event("job", schemas.job(wished, reported)))
+    def is_of(self, wish: Entry, report: Entry | None) -> bool:
+        """Tell whether this is what the job's keys say."""
+        return self._wish == wish and self._report == report
+
+    @property
+    def facts(self) -> Facts:
+        """What a filter looks at."""
+        return self._read[0]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the job cannot be read; None where it can."""
+        return self._read[2]
+
+    @property
+    def text(self) -> bytes:
+        """The job as JSON, in one line."""
+        return self.frame[len(_BEFORE) : -len(_AFTER)]
+
+    @property
+    def frame(self) -> bytes:
+        """Its event."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Facts, bytes, str | None]:
+        try:
+            wish = decode(Wish, self._wish)
+            report = decode(Report, self._report) if self._report is not None else None
+        except Unreadable as error:
+            return Facts(), event("unreadable", {"id": self.job, "detail": str(error)}), str(error)
+        return Facts.of(wish, report), event("job", schemas.job(wish, report)), None
 
 
 def gone(job: JobId) -> bytes:
@@ -41,6 +72,9 @@ def gone(job: JobId) -> bytes:
 def event(kind: str, members: schemas.JsonObject) -> bytes:
     """Return one event; its JSON stands in one line, for a line break would end it."""
     return f"event: {kind}\ndata: {json.dumps(members)}\n\n".encode()
+
+
+_BEFORE, _AFTER = event("job", {}).split(b"{}")
 
 
 def with_id(frame: bytes, revision: Revision) -> bytes:

@@ -1,25 +1,30 @@
-"""Lists jobs: all of them at one moment, page after page if somebody asks for a few at a time."""
+"""Lists jobs: all of them at one moment, page after page if somebody asks for a few at a time.
+
+What the mirror knows of a job is taken from there if its keys are the same; so of a long list little is read anew.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from api.desk import Desk
-from api.filters import Facts, ListQuery
+from api.filters import ListQuery
+from api.frames import Shown
+from api.mirror import Mirror
 from api.problems import Problem
-from reconciler.errors import Compacted, Unreadable
-from reconciler.model.report import Report
-from reconciler.model.wish import Wish
-from reconciler.store.codec import decode
+from api.turns import Turn
+from reconciler.errors import Compacted
+from reconciler.model.base import JobId
 from reconciler.store.kv import Entry, Revision
 
-Job = tuple[Wish, Report | None]
+Keys = tuple[JobId, Entry, Entry | None]
+"""A job, its wish and its report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Jobs in the order of their ids; keys among them that cannot be read, with why; and where the next page begins."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[Shown, ...]
     unreadable: Mapping[str, str]
     revision: Revision
     """Everything is as it stood then."""
@@ -27,7 +32,7 @@ class Page:
     """What continues the list; None where it is at its end."""
 
 
-async def read(desk: Desk, query: ListQuery) -> Page:
+async def read(desk: Desk, mirror: Mirror, query: ListQuery) -> Page:
     """Return the jobs that are asked for; one value that cannot be read does not hide the others.
 
     Raises:
@@ -43,25 +48,27 @@ async def read(desk: Desk, query: ListQuery) -> Page:
         raise Problem("list-expired", "The list began too long ago: begin it again.") from error
     prefix = desk.keys.reports
     reported = {entry.key.removeprefix(prefix): entry for entry in reports.entries}
-    listed = ((entry.key.removeprefix(desk.keys.wishes), entry) for entry in wishes.entries)
-    return _page(query, wishes.revision, ((job, entry, reported.get(job)) for job, entry in listed if job > after))
+    listed = ((JobId(entry.key.removeprefix(desk.keys.wishes)), entry) for entry in wishes.entries)
+    jobs = ((job, entry, reported.get(job)) for job, entry in listed if job > after)
+    return await _page(mirror, query, wishes.revision, jobs)
 
 
-def _page(query: ListQuery, revision: Revision, entries: Iterator[tuple[str, Entry, Entry | None]]) -> Page:
-    jobs: list[Job] = []
+async def _page(mirror: Mirror, query: ListQuery, revision: Revision, keys: Iterator[Keys]) -> Page:
+    jobs: list[Shown] = []
     unreadable: dict[str, str] = {}
-    for job, wish_entry, report_entry in entries:
-        try:
-            wish = decode(Wish, wish_entry)
-            report = decode(Report, report_entry) if report_entry is not None else None
-        except Unreadable as error:
-            unreadable[job] = str(error)
+    turn = Turn()
+    for job, wish, report in keys:
+        await turn.give_way()
+        known = mirror.job(job)
+        shown = known if known is not None and known.is_of(wish, report) else Shown(job, wish, report)
+        if shown.trouble is not None:
+            unreadable[job] = shown.trouble
             continue
-        if not query.wants(Facts.of(wish, report)):
+        if not query.wants(shown.facts):
             continue
         if query.limit is not None and len(jobs) == query.limit:
-            return Page(tuple(jobs), unreadable, revision, f"{revision}.{jobs[-1][0].id}")
-        jobs.append((wish, report))
+            return Page(tuple(jobs), unreadable, revision, f"{revision}.{jobs[-1].job}")
+        jobs.append(shown)
     return Page(tuple(jobs), unreadable, revision, None)
 
 

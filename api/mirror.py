@@ -13,8 +13,8 @@ import structlog
 from aiohttp import web
 
 from api.desk import DESK
-from api.filters import Facts, JobFilter
-from api.frames import Shown, shown
+from api.filters import JobFilter
+from api.frames import NEVER, Shown
 from reconciler.errors import Refused
 from reconciler.model.base import JobId
 from reconciler.store.informer import Informer, Interest
@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 GONE_LIMIT = 10_000
 """So many jobs that went are remembered, for watchers who come back."""
-
-NEVER = Revision(0)
 
 REFUSED_PAUSE_S = 30.0
 """After etcd refused to let us read: only its operator can help, and need not restart us then."""
@@ -42,9 +40,9 @@ class Watcher:
         self._jobs: dict[JobId, None] = {}
         self._news = asyncio.Event()
 
-    def note(self, job: JobId, before: Facts | None, after: Facts | None) -> None:
-        """Have the watcher look at a job that it was shown, or now is to be shown."""
-        if any(facts is not None and self.wanted.wants(facts) for facts in (before, after)):
+    def note(self, job: JobId, *shown: Shown | None) -> None:
+        """Have the watcher look at a job that it was shown, or now is to be shown; for who wants all it is not read."""
+        if any(one is not None and (self.wanted.wants_all or self.wanted.wants(one.facts)) for one in shown):
             self._jobs[job] = None
             self._news.set()
 
@@ -178,13 +176,13 @@ class Mirror:
         entries = self._informer.entries
         wish, report = entries.get(self._keys.wish(job)), entries.get(self._keys.report(job))
         before = self._shown.pop(job, None)
-        after = shown(job, wish, report, revision if before else NEVER) if wish is not None else None
+        after = Shown(job, wish, report, revision if before else NEVER) if wish is not None else None
         if after is not None:
             self._shown[job] = after
         elif before is not None:
             self._forget(job, revision)
         for watcher in self._watchers:
-            watcher.note(job, before.facts if before else None, after.facts if after else None)
+            watcher.note(job, before, after)
 
     def _forget(self, job: JobId, revision: Revision) -> None:
         self._gone.append((revision, job))

@@ -13,15 +13,19 @@ from api.bodies import Body, read_body
 from api.desk import DESK, Desk
 from api.filters import ListQuery
 from api.middleware import caller
+from api.mirror import MIRROR
 from api.problems import Finding, Problem
 from api.schemas import JobRequest, plain
-from api.states import State, state_of
+from api.states import OF_PHASE, State, state_of
 from reconciler.model.base import UserName, Value
-from reconciler.model.report import Report, Service
+from reconciler.model.report import Phase, Report, Service
 from reconciler.model.wish import TemplateName, Variables, Wish
 
 REACHED = frozenset({State.AVAILABLE, State.COMPLETING, State.FINISHED})
 """States in which the links are shown: they work, or are the last ones known."""
+
+RUNNING = ListQuery(phase=tuple(phase for phase in Phase if OF_PHASE[phase] is not State.FINISHED))
+"""What the list shows."""
 
 
 class OriginalRequest(Value):
@@ -92,9 +96,8 @@ async def submit(request: web.Request) -> web.Response:
 
 async def list_jobs(request: web.Request) -> web.Response:
     """``GET /jobs``: the ids of all jobs that are not finished."""
-    page = await listing.read(request.app[DESK], ListQuery())
-    running = [wish.id for wish, report in page.jobs if state_of(wish, report) is not State.FINISHED]
-    return answer(plain(RunningJobs(jobs=tuple(running))))
+    page = await listing.read(request.app[DESK], request.app[MIRROR], RUNNING)
+    return answer(plain(RunningJobs(jobs=tuple(shown.job for shown in page.jobs))))
 
 
 async def show(request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 
 KINDS: Mapping[str, tuple[int, str]] = {
+    "http-malformed": (400, "The request is not HTTP"),
     "json-malformed": (400, "The body is not the JSON it should be"),
     "header-wrong": (400, "A header of the request is wrong"),
     "query-wrong": (400, "A parameter of the address is wrong"),
@@ -42,6 +43,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "variable-surplus": (422, "A variable is not in the template"),
     "rate-exceeded": (429, "Too many requests"),
     "guesses-too-many": (429, "Too many wrong passwords"),
+    "headers-large": (431, "A line of the request is too long"),
     "bug": (500, "Something is wrong on our side"),
     "store-refused": (500, "The store refuses this service"),
     "value-unreadable": (500, "What is stored cannot be read"),

@@ -46,7 +46,7 @@ PORTAL = (
     Route("GET", "/healthz", v1.healthz),
     Route("GET", "/readyz", v1.readyz),
 )
-"""For the web portal; all but the last two want a name and a password."""
+"""For the web portal; `api.roles.LEAST` says which of them take a credential, and what it must be good for."""
 
 KEYHOLE = (
     Route("POST", "/keyhole/v1/jobs/{job}/forwards", keyhole.ask_for_ports),

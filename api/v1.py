@@ -5,12 +5,13 @@ from aiohttp import web
 
 from api import asking, findings, idempotency, listing, schemas, sources, tags, wishes
 from api.addresses import job_id
-from api.answers import answer
+from api.answers import answer, answer_of_many
 from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK
 from api.filters import DeleteQuery, ListQuery
 from api.middleware import caller
+from api.mirror import MIRROR
 from api.queries import read_query
 from api.roles import Role, require
 from api.wishes import NOT_REPORTED, Kept, Reported
@@ -33,16 +34,16 @@ async def submit(request: web.Request) -> web.Response:
 
 async def list_jobs(request: web.Request) -> web.Response:
     """``GET /v1/jobs``: the jobs that are asked for, as they all stood at one moment."""
-    page = await listing.read(request.app[DESK], read_query(request, ListQuery))
-    shown = [schemas.job(wish, report) for wish, report in page.jobs]
+    page = await listing.read(request.app[DESK], request.app[MIRROR], read_query(request, ListQuery))
     unreadable = [{"id": job, "detail": detail} for job, detail in page.unreadable.items()]
-    return answer(
+    return answer_of_many(
+        "jobs",
+        [shown.text for shown in page.jobs],
         {
-            "jobs": shown,
             "revision": page.revision,
             **({"continue": page.rest} if page.rest is not None else {}),
             **({"unreadable": unreadable} if unreadable else {}),
-        }
+        },
     )
 
 
@@ -56,7 +57,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """``PATCH /v1/jobs/<id>``: pause the controller's work on one job, change who may connect to it, or its labels."""
+    """``PATCH /v1/jobs/<id>``: change what of a wish can be changed; what is left out stays.
+
+    That is the pause, who may connect, the labels, the time limit, the lifetime and the idle stop.
+    """
     desk, job, expected = request.app[DESK], job_id(request), tags.expected(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
     note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)

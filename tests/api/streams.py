@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 
-from tests.unit.api.conftest import Client
+from api.mirror import MIRROR
+from tests.unit.api.conftest import Client, World
 
 PATIENCE_S = 10.0
 
@@ -59,3 +60,10 @@ async def watching(client: Client, query: str = "", last_id: str | None = None) 
         yield Stream(response)
     finally:
         response.close()
+
+
+async def caught_up(door: web.Application, world: World) -> None:
+    """Wait until a process has heard of all that was written."""
+    async with asyncio.timeout(PATIENCE_S):
+        while door[MIRROR].revision < world.store.revision:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from api.mirror import MIRROR, Watcher
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
 from reconciler.store.kv import Delete, Put, Revision
-from tests.api.streams import PATIENCE_S, watching
+from tests.api.streams import PATIENCE_S, caught_up, watching
 from tests.api.test_watch import report, submit
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, Client, World
 
@@ -52,8 +52,7 @@ async def changed_on_the_way(world: World, job: str) -> AsyncGenerator[Client]:
     async def change(request: web.Request, _response: web.StreamResponse) -> None:
         if request.path == "/v1/watch":
             await report(world, job, Phase.RUNNING)
-            while request.app[MIRROR].revision < world.store.revision:  # noqa: ASYNC110 - nobody tells of it
-                await asyncio.sleep(0)
+            await caught_up(request.app, world)
 
     door.on_response_prepare.append(change)
     async with TestClient(TestServer(door), headers={"Authorization": AUTHORIZATION}) as client:

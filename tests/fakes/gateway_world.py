@@ -87,8 +87,7 @@ class FakeGateway:
             self._lost_replies -= 1
             raise Unreachable(f"{self.name}: the connection was cut before the command ended")
         self._confirmed = routes
-        packets = {route.way: self._packets[route.way] for route in routes}
-        return Applied(routes=routes, repaired=repaired, commands=2 * len(steps), packets=packets)
+        return Applied(routes=routes, repaired=repaired, commands=2 * len(steps), packets=self.packets())
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return which targets listen."""
@@ -131,6 +130,10 @@ class FakeGateway:
     def down(self, down: bool) -> None:
         reason = f"{self.name}: no answer in time" if down else ""
         self._health = NodeHealth(self.name, not down, reason, self.now())
+
+    def packets(self) -> dict[Route, int]:
+        """Return what was counted on the way of each route in force."""
+        return {route.way: self._packets[route.way] for route in self._standing}
 
     def leads_to(self, port: int) -> Target | None:
         """Return where a user who connects to a port of this gateway ends up; None if he is turned away."""

@@ -71,6 +71,7 @@ class FakeSlurm:
             raise Refused(f"the cluster knows no user {submission.user}")
         mark = Mark(submission.job, submission.attempt)
         job = self._new_job(submission.user, f"bwvisu-{self.instance}-{submission.job}", mark)
+        job = replace(job, limit=self._allowed(_limit_of(submission.options)))
         if self._delayed:
             self._delayed -= 1
             self._late.append(job)
@@ -110,11 +111,10 @@ class FakeSlurm:
         if not self.sets_time_limits:
             raise Unreachable("sudo does not permit scontrol")
         self.limits_set.append((row.slurm_id, minutes))
-        limit = timedelta(minutes=minutes)
-        for job in self._jobs if self.longest is None or limit <= self.longest else ():
-            if (job.slurm_id, job.user, job.mark) == (row.slurm_id, row.user, row.mark):
-                ends = job.started + limit if job.started is not None and job.stage is Stage.ACTIVE else job.ends
-                self._change(job, limit=limit, ends=ends)
+        if self._allowed(timedelta(minutes=minutes)) is not None:
+            for job in self._jobs:
+                if (job.slurm_id, job.user, job.mark) == (row.slurm_id, row.user, row.mark):
+                    self.limit(job.slurm_id, minutes)
         self._lose_reply()
 
     async def account(self, name: str) -> Account | None:
@@ -173,6 +173,12 @@ class FakeSlurm:
     def set_state(self, slurm_id: SlurmId, state: str) -> None:
         """Give a job any state, known to squeue's manual or not."""
         self._change(self.job(slurm_id), state=state)
+
+    def limit(self, slurm_id: SlurmId, minutes: int) -> None:
+        """Give a job another time limit, as an operator may."""
+        job, limit = self.job(slurm_id), timedelta(minutes=minutes)
+        ends = job.started + limit if job.started is not None and job.stage is Stage.ACTIVE else job.ends
+        self._change(job, limit=limit, ends=ends)
 
     def estimate(self, slurm_id: SlurmId, expected_start: datetime | None) -> None:
         """Let the backfill scheduler guess when a waiting job starts."""
@@ -242,6 +248,10 @@ class FakeSlurm:
         slurm_id, self.next_id = SlurmId(self.next_id), self.next_id + 1
         return FakeJob(slurm_id, user, name, mark, submitted=self.now(), reason="Priority")
 
+    def _allowed(self, limit: timedelta | None) -> timedelta | None:
+        """Return the limit if the site's rules let it take effect."""
+        return limit if limit is not None and (self.longest is None or limit <= self.longest) else None
+
     def _is_held_back(self, job: FakeJob) -> bool:
         holding = {Stage.ACTIVE, Stage.ENDING}
         return any(
@@ -257,3 +267,9 @@ class FakeSlurm:
     def _row(self, job: FakeJob, mark: Mark) -> QueueRow:
         queue = [other.slurm_id for other in self._jobs if other.stage is Stage.WAITING]
         return job.row(mark, self.time_limit, queue)
+
+
+def _limit_of(options: Iterable[str]) -> timedelta | None:
+    """Return the time limit that sbatch is told, if any."""
+    minutes = next((option.removeprefix("--time=") for option in options if option.startswith("--time=")), None)
+    return timedelta(minutes=int(minutes)) if minutes is not None else None

@@ -1,4 +1,4 @@
-"""An etcd of three members on the middleware's host, with certificates, users and a role, as a careful site runs it."""
+"""An etcd of three members on the middleware's host, with certificates and a user for each daemon."""
 
 import json
 import time
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from deploy.site import NodeProcess, Site
 from deploy.site.daemons import HOST
+from deploy.site.machine import CHECKOUT
 from tests.contract.certificates import Authority
 from tests.contract.etcd_server import Tls
 
 NAMES = ("one", "two", "three")
 FIRST_PORT = 12379
-USER, PASSWORD = "bwvisu", "a-password-of-the-test"
+ROOT, API, CONTROLLER = "root", "bwvisu-api", "bwvisu-controller"
+PASSWORDS = {name: f"a-password-of-{name}" for name in (ROOT, API, CONTROLLER)}
 PATIENCE_S = 30.0
 
 
@@ -32,7 +34,7 @@ class Members:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What etcdctl needs to be let in everywhere."""
+        """What etcdctl needs to be let in as far as certificates go."""
         return {
             "ETCDCTL_ENDPOINTS": ",".join(f"https://127.0.0.1:{_port(name)}" for name in NAMES),
             "ETCDCTL_CACERT": str(self.client.ca_file),
@@ -61,8 +63,11 @@ class Members:
 
     def etcdctl(self, *words: str) -> str:
         """Return what etcdctl prints, before anybody needs a password."""
+        return self._run("etcdctl", *words)
+
+    def _run(self, *words: str) -> str:
         environment = [f"{key}={value}" for key, value in self.environment.items()]
-        done = self._site.exec(HOST, ["env", "ETCDCTL_API=3", *environment, "etcdctl", *words])
+        done = self._site.exec(HOST, ["env", "ETCDCTL_API=3", *environment, *words])
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return done.stdout
@@ -80,30 +85,32 @@ class Members:
                 return
 
     def lock(self) -> None:
-        """Let in whoever has the password, and to our prefix only."""
-        for name, password in (("root", "secret"), (USER, PASSWORD)):
-            self.etcdctl("user", "add", f"{name}:{password}")
-        self.etcdctl("role", "add", "site")
-        self.etcdctl("role", "grant-permission", "site", "--prefix=true", "readwrite", "/bwvisu/")
-        self.etcdctl("user", "grant-role", USER, "site")
-        self.etcdctl("user", "grant-role", "root", "root")
+        """Give each daemon a user with its own rights, as an operator does, and let in nobody else."""
+        for name, password in PASSWORDS.items():
+            self._password_file(name).touch(0o600)
+            self._password_file(name).write_text(password)
+        files = [str(self._password_file(name)) for name in (API, CONTROLLER)]
+        self._run(str(CHECKOUT / "deploy" / "etcd" / "roles"), "/bwvisu", *files)
+        self.etcdctl("user", "add", f"{ROOT}:{PASSWORDS[ROOT]}")
+        self.etcdctl("user", "grant-role", ROOT, ROOT)
         self.etcdctl("auth", "enable")
 
     def configure(self) -> None:
         """Tell API and controller."""
-        password: Path = self._folder / "password"
-        password.touch(0o600)
-        password.write_text(PASSWORD)
         config = json.loads(self._site.config_file.read_text())
         config["etcd-servers"] = [{"ip": "127.0.0.1", "port": _port(name)} for name in NAMES]
         config["etcd"] = {
-            "user": USER,
-            "password-file": str(password),
+            "user": CONTROLLER,
+            "password-file": str(self._password_file(CONTROLLER)),
             "ca-file": str(self.client.ca_file),
             "cert-file": str(self.client.cert_file),
             "key-file": str(self.client.key_file),
         }
+        config["api"] |= {"etcd-user": API, "etcd-password-file": str(self._password_file(API))}
         self._site.config_file.write_text(json.dumps(config, indent=4))
+
+    def _password_file(self, user: str) -> Path:
+        return Path(self._folder / f"{user}.password")
 
 
 def _port(name: str) -> int:

@@ -1,4 +1,7 @@
-"""etcd as a careful site runs it: three members, certificates, a password. Any one may go, and all for a while."""
+"""etcd as a careful site runs it: three members, certificates, and for each daemon a user with its own rights.
+
+Any one member may go, and all for a while.
+"""
 
 import signal
 import time
@@ -10,7 +13,7 @@ from _pytest.mark import ParameterSet
 from deploy.site.daemons import Daemons
 from reconciler.model.report import Phase
 from tests.lab.actions import wait_until
-from tests.lab.etcd_members import NAMES, PASSWORD, USER, Members
+from tests.lab.etcd_members import NAMES, PASSWORDS, ROOT, Members
 from tests.lab.leftovers import ran_twice, wait_nothing_is_left
 from tests.lab.looks import changes, keys, page, slurm_jobs
 from tests.lab.portal import Link, Portal
@@ -42,7 +45,7 @@ def members(daemons: Daemons) -> Iterator[Members]:
             made.wait_ready()
             made.lock()
             made.configure()
-            for name, value in {**made.environment, "ETCDCTL_USER": f"{USER}:{PASSWORD}"}.items():
+            for name, value in {**made.environment, "ETCDCTL_USER": f"{ROOT}:{PASSWORDS[ROOT]}"}.items():
                 environment.setenv(name, value)
             daemons.start("api", "controller", "controller-b")
             with Supervisor(daemons, "controller", "controller-b"):
@@ -105,6 +108,18 @@ def test_with_all_members_gone_for_a_while_the_page_is_there_and_nothing_is_done
     portal.wait_phase(session, Phase.AVAILABLE, PATIENCE_S)
     come_and_go(portal)
     assert [line for line in changes(portal.site) - before if session in line] == []
+
+
+@pytest.mark.invariant("I6")
+def test_each_daemon_has_the_rights_that_it_needs_and_is_refused_nothing(
+    members: Members, portal: Portal, link: Link
+) -> None:
+    """All this time the API could write nothing but wishes, and the controller none."""
+    come_and_go(portal)
+    for name in ("api", "controller", "controller-b"):
+        said = portal.daemons.log_file(name).read_text()
+        assert "permission denied" not in said
+        assert "store_refused" not in said
 
 
 def test_at_the_end_nothing_is_left(members: Members, portal: Portal, session: str) -> None:

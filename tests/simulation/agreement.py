@@ -1,12 +1,17 @@
 """What must have come true when the faults stop: the cluster is as it is wished, and nothing is left over."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from reconciler.model.base import GatewayName
+from reconciler.model.base import GatewayName, JobId
 from reconciler.model.queue import Stage
 from reconciler.model.report import Phase
 from tests.simulation.cluster import Cluster
 from tests.simulation.people import Books
+
+SOON = timedelta(minutes=10)
+LONG_MINUTES = 60
+"""Longer than a schedule takes."""
 
 
 @dataclass
@@ -20,9 +25,19 @@ class Agreement:
         """Return what is not as wished: each job available on one Slurm job, all that is open leased and wished."""
         for job, wish in self.books.wishes().items():
             report = self.books.report(job)
+            if (ends := self._ends_soon(job)) is not None:
+                return f"{job} is still to end: {ends}"
             if wish.deleted is not None or report is None or report.phase is not Phase.AVAILABLE:
                 return f"{job}, deleted {wish.deleted}, is reported as {report}"
         return self._leak() or self._ports()
+
+    def _ends_soon(self, job: JobId) -> str | None:
+        """Return why a job will end by itself before anybody could call it quiet."""
+        wish, ends = self.books.wishes()[job], [one.ends for one in self.cluster.slurm.running(job)]
+        soon = self.cluster.kernel.wall() + SOON
+        if wish.spec.idle_stop_minutes is not None or (wish.spec.lifetime_minutes or LONG_MINUTES) < LONG_MINUTES:
+            return f"{wish.spec}"
+        return f"its time limit, {ends}" if any(end is not None and end < soon for end in ends) else None
 
     def leftover(self) -> str | None:
         """Return what is left in etcd, in Slurm or on a gateway where nothing is wished."""

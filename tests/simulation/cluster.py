@@ -40,11 +40,17 @@ class Slurm(FakeSlurm):
     def _is_held_back(self, job: FakeJob) -> bool:
         return self.singleton and super()._is_held_back(job)
 
+    def requeue(self, slurm_id: SlurmId) -> None:
+        """Put a running job back: it keeps its id and is submitted anew."""
+        self._change(self.job(slurm_id), state="PENDING", submitted=self.now())
+
     def schedule(self, chance: Random) -> None:
         """End what completes and start what may start, each sooner or later."""
         for job in self.jobs:
             if job.state == "COMPLETING" and chance.random() < 0.7:
                 self.set_state(job.slurm_id, "CANCELLED")
+            elif job.state == "RUNNING" and job.ends is not None and job.ends <= self.now():
+                self.end(job.slurm_id, "TIMEOUT")
             elif job.state == "PENDING" and chance.random() < 0.5 and not self._is_held_back(job):
                 self.start(job.slurm_id, (chance.choice(tuple(NODES)),))
 
@@ -73,7 +79,7 @@ class Cluster:
     _backlog: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.slurm = Slurm(self.kernel.wall, users=("alice", "bob"))
+        self.slurm = Slurm(self.kernel.wall, users=("alice", "bob"), sets_time_limits=True)
         hosts = {f"{node}{self.suffix}": ip for node, ip in NODES.items()}
         self.gateways = {name: FakeGateway(name, self.kernel.wall, dict(hosts)) for name in self.gateway_names}
         self.kernel.after(TICK_S, self._tick)
@@ -103,6 +109,16 @@ class Cluster:
         at_once(self.slurm.cancel(row))
         self.mutations += 1
         self.kernel.say(f"        scancel {row.slurm_id} of {row.mark.job}")
+
+    def set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        """Change a job's time limit."""
+        self._take_in(lambda: self._set_time_limit(row, minutes))
+        self._set_time_limit(row, minutes)
+
+    def _set_time_limit(self, row: QueueRow, minutes: int) -> None:
+        at_once(self.slurm.set_time_limit(row, minutes))
+        self.mutations += 1
+        self.kernel.say(f"        scontrol {row.slurm_id} of {row.mark.job}: {minutes} minutes")
 
     def listing(self, asked: datetime) -> QueueListing:
         """Return all jobs, or what a fault makes of them."""

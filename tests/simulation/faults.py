@@ -30,6 +30,7 @@ class Fault(StrEnum):
     NODE_FAILED = "node failed, job requeued"
     PURGED = "ended job purged early"
     CANCELLED_BY_HAND = "job cancelled by hand"
+    LIMITED_BY_HAND = "time limit changed by hand"
     FOREIGN_JOB = "foreign job"
     FLUSH = "gateway flushed"
     RULE_BROKEN = "rule removed by hand"

@@ -23,12 +23,13 @@ LIMIT_S = 20.0
 LIST = Route("squeue", 0.10, LIMIT_S)
 SUBMIT = Route("sbatch", 0.15, LIMIT_S, fateful=12.0)
 CANCEL = Route("scancel", 0.10, LIMIT_S, fateful=8.0)
+LIMIT = Route("scontrol", 0.10, LIMIT_S, fateful=8.0)
 ACCOUNT = Route("getent", 0.03, LIMIT_S)
 READ = Route("iptables.read", 0.05, LIMIT_S)
 CHANGE = Route("iptables.change", 0.05, LIMIT_S, fateful=8.0)
 RIGHTS = Route("sudo -l", 0.03, LIMIT_S)
 PROBE = Route("nc", 0.05, LIMIT_S)
-MUTATING = frozenset({SUBMIT.name, CANCEL.name, CHANGE.name})
+MUTATING = frozenset({SUBMIT.name, CANCEL.name, LIMIT.name, CHANGE.name})
 
 Changed = Callable[[NodeHealth], None]
 Require = Callable[[], None]
@@ -89,7 +90,7 @@ class SlurmHand:
     async def set_time_limit(self, row: QueueRow, minutes: int) -> None:
         """Run scontrol."""
         self._require()
-        await self._gate.call(self._process, CANCEL, lambda: at_once(self._cluster.slurm.set_time_limit(row, minutes)))
+        await self._gate.call(self._process, LIMIT, lambda: self._cluster.set_time_limit(row, minutes))
 
     async def account(self, name: str) -> Account | None:
         """Look a user up."""
@@ -136,17 +137,23 @@ class GatewayHand:
 
     async def apply(self, routes: frozenset[Rule], epoch: int) -> Applied:
         """Make these the only routes."""
-        steps = sorted((await self.read()).symmetric_difference(routes))
+        standing, packets = await self._counted()
+        steps = sorted(standing.symmetric_difference(routes))
         if steps:
             self._require()
             sent = self._cluster.kernel.now
             await self._ask(CHANGE, lambda: self._cluster.change(self.name, steps, routes, sent, epoch))
-            left = sorted((await self.read()).symmetric_difference(routes))
+            standing, packets = await self._counted()
+            left = sorted(standing.symmetric_difference(routes))
             if left:
                 raise UnexpectedOutput(f"{self.name}: port {left[0].port} is not as wanted, still")
         was, self._confirmed = self._confirmed, routes
         repaired = tuple(f"port {s.port}" for s in steps if was is not None and (s in was) == (s in routes))
-        return Applied(routes, repaired, len(steps))
+        return Applied(routes, repaired, len(steps), packets)
+
+    async def _counted(self) -> tuple[frozenset[Rule], Mapping[Rule, int]]:
+        """Return the routes in force, and what has passed through them."""
+        return await self._ask(READ, lambda: (at_once(self._world.read()), self._world.packets()))
 
     async def probe(self, targets: Sequence[Target]) -> Mapping[Target, bool]:
         """Return which targets listen."""

@@ -10,12 +10,9 @@ from reconciler.store.kv import Delete, Put, Write
 from tests.fakes.slurm_job import FakeJob
 from tests.simulation.cluster import Cluster
 from tests.simulation.kernel import Kernel
+from tests.simulation.lives import BEHIND_S, Lives, decided
 from tests.simulation.people import Books
 from tests.simulation.process import Process
-
-BEHIND_S = 30.0
-"""A healthy controller acts on what was true this long ago at most: a look of 20 s, a read of 5 s, and some."""
-
 
 SERVING = frozenset({Phase.RUNNING, Phase.AVAILABLE, Phase.UNHEALTHY})
 """A session in one of these has users."""
@@ -32,6 +29,7 @@ class Invariants:
     kernel: Kernel
     books: Books
     cluster: Cluster
+    lives: Lives
     wished: dict[JobId, float] = field(default_factory=dict)
     """Since when each wish is there and not deleted."""
     open: dict[tuple[GatewayName, Route], float] = field(default_factory=dict)
@@ -135,6 +133,7 @@ class Invariants:
     def _check_report(self, write: Put) -> None:
         """I2: nothing is called finished that is not."""
         report = Report.model_validate_json(write.value)
+        self.lives.check_report(report)
         if not report.is_over or report.slurm is None:
             return
         for job in self.cluster.slurm.jobs:
@@ -161,6 +160,8 @@ class Invariants:
         report = self.books.report(wish)
         if report is None or report.slurm is None or report.is_over or report.slurm.job_id != job.slurm_id:
             return
+        if decided(report) is not None:
+            return  # its own terms end it
         looked = self.books.etcd.looked.get((by, self.books.keys.wish(wish)), -BEHIND_S)
         if self.wished.get(wish, sent) < sent and looked < sent - BEHIND_S:
             raise Violated(f"I4: Slurm job {job.slurm_id} was cancelled, and {wish} is wished")

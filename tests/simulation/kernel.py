@@ -50,6 +50,8 @@ class Kernel:
         self.loops: list[ProcessLoop] = []
         """Of the processes that run; one that is stopped or dead is not among them."""
         self.after_step: Callable[[], None] = lambda: None
+        self.jumped_s = 0.0
+        """By how much all wall clocks were set, forward and back: so much earlier or later may an end come."""
         self._wall_offset_s = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -66,6 +68,7 @@ class Kernel:
     def jump(self, seconds: float) -> None:
         """Set all wall clocks forward or back."""
         self._wall_offset_s += seconds
+        self.jumped_s += abs(seconds)
 
     def say(self, line: str) -> None:
         """Note what happens, with its time."""

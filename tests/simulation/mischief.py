@@ -60,6 +60,7 @@ class Mischief:
             Fault.NODE_FAILED: (0.006, self._fail_node),
             Fault.PURGED: (0.010, self._purge),
             Fault.CANCELLED_BY_HAND: (0.004, self._cancel_by_hand),
+            Fault.LIMITED_BY_HAND: (0.010, self._limit_by_hand),
             Fault.FOREIGN_JOB: (0.006, self._foreign_job),
             Fault.FLUSH: (0.006, self._flush),
             Fault.RULE_BROKEN: (0.010, self._break_rule),
@@ -148,7 +149,7 @@ class Mischief:
                 self.cluster.slurm.end(job.slurm_id, "NODE_FAIL")
             else:
                 self.scripts.restarts[job.slurm_id] = self.scripts.restarts.get(job.slurm_id, 0) + 1
-                self.cluster.slurm.set_state(job.slurm_id, "PENDING")
+                self.cluster.slurm.requeue(job.slurm_id)
 
     def _purge(self) -> None:
         for job in self._some(Stage.ENDED):
@@ -157,6 +158,10 @@ class Mischief:
     def _cancel_by_hand(self) -> None:
         for job in self._some(Stage.ACTIVE, Stage.WAITING):
             self.cluster.slurm.end(job.slurm_id, "CANCELLED")
+
+    def _limit_by_hand(self) -> None:
+        for job in self._some(Stage.ACTIVE, Stage.WAITING):
+            self.cluster.slurm.limit(job.slurm_id, self.kernel.chance.choice((45, 75)))
 
     def _foreign_job(self) -> None:
         wished = sorted(self.portal.books.wishes())

@@ -1,7 +1,9 @@
 """Bugs that somebody might plant: the simulation must find each of them, or it proves nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pytest
 
@@ -9,16 +11,21 @@ from reconciler import composition
 from reconciler.config import Config
 from reconciler.controllers import jobs
 from reconciler.controllers.orphans import OrphanController
-from reconciler.model.base import JobId
-from reconciler.model.decision import Decision, Limits, ReleaseLeases, Seen
-from reconciler.model.report import Report, SlurmRecord
+from reconciler.controllers.sight import Sight
+from reconciler.errors import Unreachable
+from reconciler.model.base import GatewayName, JobId
+from reconciler.model.decision import Cancel, Decision, Limits, ReleaseLeases, Seen
+from reconciler.model.lease import Route
+from reconciler.model.queue import QueueRow
+from reconciler.model.report import Condition, Report, SlurmRecord
+from reconciler.plan import activity, lifetime, placement, session
 from reconciler.plan import job as job_plan
-from reconciler.plan import placement
 from reconciler.plan import slurm as slurm_plan
-from reconciler.plan.slurm import Standing
+from reconciler.plan.slurm import SlurmView, Standing
 from reconciler.store.fence import Election, FencedStore
 from reconciler.store.kv import Entry, Guard, KeyValueStore, Revision, Write
 from tests.simulation.faults import Fault
+from tests.simulation.hands import SlurmHand
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -112,12 +119,55 @@ def give_a_port_back_before_its_successor_works(patch: pytest.MonkeyPatch) -> No
     patch.setattr(job_plan, "with_moves", hasty)
 
 
+def cancel_a_session_that_is_over_but_once(patch: pytest.MonkeyPatch) -> None:
+    """Take it for certain that the first scancel has reached Slurm."""
+    careful = session._end
+
+    def hasty(report: Report, end: Condition, seen: Seen, view: SlurmView) -> Decision:
+        decision = careful(report, end, seen, view)
+        kept = tuple(action for action in decision.actions if not isinstance(action, Cancel))
+        return decision if lifetime.decided(seen.report) is None else replace(decision, actions=kept)
+
+    patch.setattr(session, "_end", hasty)
+
+
+def take_one_port_for_all(patch: pytest.MonkeyPatch) -> None:
+    """Count what passes through the first of a job's ports alone."""
+    careful = activity._counts
+    patch.setattr(activity, "_counts", lambda seen: careful(replace(seen, links=seen.links[:1])))
+
+
+def take_each_look_at_a_gateway_for_use(patch: pytest.MonkeyPatch) -> None:
+    """Call every port newly opened whenever its gateway is read."""
+    count = Sight.count
+
+    def hasty(
+        self: Sight, gateway: GatewayName, packets: Mapping[Route, int], opened: frozenset[Route], at: datetime
+    ) -> None:
+        count(self, gateway, packets, opened | packets.keys(), at)
+
+    patch.setattr(Sight, "count", hasty)
+
+
+def take_a_lost_answer_for_a_new_time_limit(patch: pytest.MonkeyPatch) -> None:
+    """Do not ask Slurm again when nobody knows whether it has heard of the time limit."""
+    careful = SlurmHand.set_time_limit
+
+    async def hasty(self: SlurmHand, row: QueueRow, minutes: int) -> None:
+        with suppress(Unreachable):
+            await careful(self, row, minutes)
+
+    patch.setattr(SlurmHand, "set_time_limit", hasty)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A planted bug, and the faults among which it shows soonest."""
 
     plant: Plant
     stressed: frozenset[Fault] = frozenset()
+    first: int = 0
+    """The seed to begin with: one that begins shortly before it is found saves time."""
 
 
 MUTANTS = (
@@ -129,5 +179,9 @@ MUTANTS = (
     Mutant(forget_before_the_ports_are_closed),
     Mutant(count_attempts_from_one, frozenset({Fault.ID_REUSED, Fault.NODE_FAILED, Fault.DELAY})),
     Mutant(give_a_port_back_before_its_successor_works, frozenset({Fault.GATEWAY_WISHED})),
-    Mutant(act_without_asking_who_leads, frozenset({Fault.FREEZE_WITHIN, Fault.FLUSH, Fault.JOB_FAILED})),
+    Mutant(act_without_asking_who_leads, frozenset({Fault.FREEZE_WITHIN, Fault.RULE_BROKEN, Fault.JOB_FAILED}), 40),
+    Mutant(cancel_a_session_that_is_over_but_once),
+    Mutant(take_one_port_for_all),
+    Mutant(take_each_look_at_a_gateway_for_use),
+    Mutant(take_a_lost_answer_for_a_new_time_limit),
 )

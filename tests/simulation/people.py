@@ -1,7 +1,9 @@
 """The portal, and the jobs' own scripts: what they write through the API."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from reconciler.errors import Retryable
 from reconciler.model.base import GatewayName, JobId, SlurmId
@@ -69,22 +71,26 @@ class Portal:
     forced: set[JobId] = field(default_factory=set)
     """Those that were deleted by force."""
 
-    def wish(self, users: tuple[str, ...] = ("alice", "alice", "bob", "nobody-here")) -> JobId:
-        """Wish for one more job, of one of these users."""
+    def wish(
+        self,
+        users: tuple[str, ...] = ("alice", "alice", "bob", "nobody-here"),
+        terms: Mapping[str, object] = MappingProxyType({}),
+    ) -> JobId:
+        """Wish for one more job, of one of these users, and with these members in its spec."""
         self.created += 1
         job = JobId(f"job{self.created:05d}")
-        self._create(job, users)
+        self._create(job, users, terms)
         return job
 
     def wish_again(self, job: JobId) -> None:
         """Wish under an id that was used before, as a portal may that chooses the ids."""
-        self._create(job, ("alice",))
+        self._create(job, ("alice",), {})
 
-    def _create(self, job: JobId, users: tuple[str, ...]) -> None:
+    def _create(self, job: JobId, users: tuple[str, ...], terms: Mapping[str, object]) -> None:
         chance = self.kernel.chance
         user, after = chance.choice(users), chance.choice(("requeue", "end"))
         spec = JobSpec.model_validate(
-            {"user": user, "template": TEMPLATE, "variables": {"page_title": "x"}, "on_node_failure": after}
+            {"user": user, "template": TEMPLATE, "variables": {"page_title": "x"}, "on_node_failure": after, **terms}
         )
         self._write(Wish(id=job, created=self.kernel.wall(), spec=spec), Revision(0))
         self.wished.add(job)
@@ -100,6 +106,14 @@ class Portal:
         self._change(wish, {"deleted": now, "force": forced})
         if force:
             self.forced.add(job)
+
+    def change(self, job: JobId, terms: Mapping[str, object]) -> None:
+        """Change what a wish says of time, as a PATCH does."""
+        wish = self.books.wish(job)
+        if wish is not None and wish.deleted is None:
+            self.kernel.say(f"        portal wishes {terms} of {job}")
+            changed = JobSpec.model_validate({**wish.spec.model_dump(), **terms})
+            self._change(wish, {"spec": changed})
 
     def pause(self, job: JobId, *, paused: bool) -> None:
         """Pause a job or let it go on."""

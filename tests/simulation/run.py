@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from reconciler import app
 from reconciler.actuators.hands import Hands
@@ -18,9 +19,11 @@ from tests.simulation.gate import Gate
 from tests.simulation.hands import Changed, GatewayHand, Require, SlurmHand
 from tests.simulation.invariants import Invariants, Violated
 from tests.simulation.kernel import Kernel
+from tests.simulation.lives import Lives
 from tests.simulation.mischief import Mischief
 from tests.simulation.people import Books, Portal, Scripts
 from tests.simulation.process import Process
+from tests.simulation.users import Users
 
 CHAOS_S = 240.0
 """How long faults strike in one schedule."""
@@ -56,7 +59,9 @@ class Simulation:
         self.books = Books(self.etcd, Keys(config.etcd.prefix))
         self.portal = Portal(kernel, self.books)
         self.scripts = Scripts(kernel, self.cluster, self.books)
-        self.invariants = Invariants(kernel, self.books, self.cluster)
+        self.users = Users(kernel, self.books, self.cluster, self.scripts)
+        self.lives = Lives(kernel, self.books, self.cluster, self.users)
+        self.invariants = Invariants(kernel, self.books, self.cluster, self.lives)
         self.agreement = Agreement(self.books, self.cluster)
         self.processes: list[Process] = []
         self.started = 0
@@ -97,24 +102,35 @@ class Simulation:
     def _every_second(self) -> None:
         self.kernel.after(1.0, self._every_second)
         self.scripts.step()
+        self.users.step()
+        self.lives.check_second()
         if self.chaos.active:
             self._people()
             self.mischief.step()
         else:
             self.portal.let_gateways_serve()
-            for job in sorted(self.books.wishes()):
-                self.portal.pause(job, paused=False)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Let what is used live on, so that in the end something is left to agree about, and nothing to come."""
+        for job, wish in sorted(self.books.wishes().items()):
+            self.portal.pause(job, paused=False)
+            used = self.users.habits.get(job) == "always" and wish.spec.idle_stop_minutes is not None
+            if used and self.lives.mended_at is not None:
+                self.portal.change(job, {"idle_stop_minutes": None})
 
     def _people(self) -> None:
         chance, wishes = self.kernel.chance, sorted(self.books.wishes())
         if len(wishes) < 8 and chance.random() < 0.10:
-            job = self.portal.wish()
+            job = self.portal.wish(terms=self.users.terms())
             if chance.random() < 0.2:
                 self.kernel.after(chance.uniform(0.0, 3.0), lambda: self.portal.delete(job))
         if wishes and chance.random() < 0.02:
             self.portal.delete(chance.choice(wishes), force=chance.random() < 0.1)
         if wishes and chance.random() < 0.02:
             self.portal.pause(chance.choice(wishes), paused=chance.random() < 0.5)
+        if wishes and chance.random() < 0.02:
+            self.portal.change(chance.choice(wishes), self.users.terms())
         if chance.random() < 0.02:
             self.portal.ask(chance.choice(("alice", "carol")))
 
@@ -122,6 +138,7 @@ class Simulation:
 
     def run(self) -> None:
         """Run it all; raises what an invariant or a wish that does not come true raises."""
+        self.cluster.slurm.longest = self.kernel.chance.choice((None, timedelta(hours=1)))
         self.cluster.slurm.singleton = self.kernel.chance.random() < 0.6
         if not self.cluster.slurm.singleton:
             self.chaos.excluded = WITHOUT_SINGLETON
@@ -130,6 +147,7 @@ class Simulation:
         self.kernel.run(CHAOS_S)
         self.calm_down()
         self.kernel.run(MENDING_S)
+        self.lives.mended_at = self.kernel.now
         self._await(self.agreement.complaint)
         self._require_quiet()
         for job in sorted(self.books.wishes()):

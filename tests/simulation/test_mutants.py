@@ -11,7 +11,7 @@ SCHEDULES = 300
 
 def search(site: Config, mutant: Mutant, summary: Summary) -> None:
     """Run schedules until one finds something."""
-    for seed in range(SCHEDULES):
+    for seed in range(mutant.first, mutant.first + SCHEDULES):
         run_schedule(seed, site, summary, mutant.stressed)
 
 

@@ -14,13 +14,13 @@ REGRESSIONS = (0, 1, 2, 23, 30, 31, 106, 144, 145, 161, 186, 191)
 FAULTS_AT_LEAST = 1000
 
 
-@pytest.mark.invariant("I1", "I2", "I3", "I4", "I5", "I7", "I10")
+@pytest.mark.invariant("I1", "I2", "I3", "I4", "I5", "I7", "I10", "I13")
 @pytest.mark.parametrize("seed", REGRESSIONS)
 def test_a_known_schedule_ends_as_wished(seed: int, site: Config, summary: Summary) -> None:
     run_schedule(seed, site, summary)
 
 
-@pytest.mark.invariant("I1", "I2", "I3", "I4", "I5", "I7", "I10")
+@pytest.mark.invariant("I1", "I2", "I3", "I4", "I5", "I7", "I10", "I13")
 def test_fresh_schedules_end_as_wished(site: Config, summary: Summary, pytestconfig: pytest.Config) -> None:
     """Run other seeds each time; a failure names its seed, and ``--seed N --schedules 1`` shows it again."""
     given, count = pytestconfig.getoption("--seed"), pytestconfig.getoption("--schedules")

@@ -12,6 +12,7 @@ from reconciler.batchscript.description import describe
 from reconciler.plan import timelimit
 from reconciler.plan.ends import END_REASONS
 from reconciler.plan.happenings import TOLD_CONDITIONS
+from reconciler.store.keys import Keys
 from tests.unit.test_project import CHECKOUT, functions, our_modules, our_texts
 
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -182,6 +183,13 @@ def test_every_command_is_in_the_readme() -> None:
     assert [word for word in known if not re.search(rf"\b{word}\b", section(README, "Command line"))] == []
 
 
+def test_every_key_of_etcd_is_in_the_readme() -> None:
+    known = {getattr(Keys(), name) for name, value in vars(Keys).items() if isinstance(value, property)}
+    told = {row[0].strip("`").partition("<")[0] for row in cells(section(README, "Keys in etcd"))}
+
+    assert told == known - {Keys().everything}
+
+
 def test_every_test_that_the_threat_model_names_is_there() -> None:
     known = {each.name for name, tree in our_modules().items() if name.startswith("tests/") for each in functions(tree)}
 
@@ -199,7 +207,7 @@ def test_every_claim_of_the_threat_model_has_a_test() -> None:
 def test_every_invariant_is_proved_by_the_tests_that_the_design_names() -> None:
     named = {row[0]: words(row[2]) for row in cells(section(DESIGN, "Invariants"))}
 
-    assert list(named) == [f"I{number}" for number in range(1, 13)]
+    assert list(named) == [f"I{number}" for number in range(1, 14)]
     assert {name: files for name, files in named.items() if not files <= marked().get(name, set())} == {}
     assert all(named.values())
 

@@ -247,33 +247,6 @@ async def test_a_slow_body_is_not_waited_for(world: World, portal: Client, monke
     assert await world.wishes() == {}
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: a\x00b\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
-        b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
-    ],
-    ids=["TLS", "a NUL in a header", "a version to come", "two lengths", "an endless header"],
-)
-async def test_what_is_not_http_is_refused_without_a_trace_in_the_log(
-    portal: Client, caplog: pytest.LogCaptureFixture, sent: bytes
-) -> None:
-    """Strangers could fill the log: each such request left a stack trace there."""
-    reader, writer = await asyncio.open_connection(portal.host, portal.port)
-    writer.write(sent)
-    async with asyncio.timeout(5):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-    assert b" 400 " in answer.splitlines()[0]
-    assert b"Traceback" not in answer
-    assert not caplog.records
-
-
 async def test_ten_thousand_variables_are_refused_at_once_and_in_few_words(world: World, portal: Client) -> None:
     world.config = world.config.model_copy(
         update={"api": world.config.api.model_copy(update={"body_limit_bytes": 1 << 20})}

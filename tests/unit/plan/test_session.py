@@ -69,6 +69,7 @@ def test_a_job_is_looked_at_again_when_its_announcement_and_its_end_are_due() ->
 # Ended
 
 
+@pytest.mark.invariant("I13")
 def test_a_session_whose_lifetime_is_over_is_closed_and_cancelled_and_says_so_when_slurm_has_ended_it() -> None:
     seen = served(a_wish(lifetime_minutes=60))
     decision = decide(seen, 61)
@@ -129,6 +130,7 @@ def test_an_idle_session_is_announced_and_then_ended() -> None:
     assert over.actions == (ReleaseLeases((lease(),)), Cancel(running()))
 
 
+@pytest.mark.invariant("I13")
 def test_a_session_in_use_is_never_ended_and_costs_few_writes() -> None:
     seen, decision, written = served(IDLE, packets=0), decide(served(IDLE, packets=0), 0), 0
     for minute in range(1, 100):
@@ -198,6 +200,7 @@ def test_a_session_that_moved_to_another_gateway_was_active_then() -> None:
     assert decide(replace(seen, report=decide(seen, 0).report, links=(moved,)), 45).actions == ()
 
 
+@pytest.mark.invariant("I13")
 def test_a_session_that_slurm_has_started_again_is_not_ended_for_the_idleness_of_its_run_before() -> None:
     """Slurm did not answer meanwhile; the counters of ports that nobody had given back yet proved the wrong thing."""
     seen = served(IDLE, packets=100)
