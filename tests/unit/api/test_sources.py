@@ -78,10 +78,11 @@ async def test_a_list_may_be_changed_and_not_emptied(strict: Client) -> None:
     address = made.headers["Location"]
     emptied = await strict.patch(address, json={"allow-from": []})
     opened = [await strict.patch(address, json={"allow-from": networks}) for networks in EVERYONE]
+    cleared = await strict.patch(address, json={"allow-from": None})
     changed = await strict.patch(address, json={"allow-from": ["198.51.100.0/24"]})
 
     assert [answer.status for answer in (made, emptied, changed)] == [201, 422, 200]
-    assert {answer.status for answer in opened} == {422}
+    assert {answer.status for answer in (cleared, *opened)} == {422}
     assert (await emptied.json())["field"] == "/allow-from"
 
 
