@@ -15,6 +15,8 @@ SlurmId = NewType("SlurmId", int)
 """Slurm reuses these: always bound to a submit time."""
 
 JOB_ID_PATTERN = r"^[a-z0-9]{6,32}$"
+NODE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
+"""A node as Slurm names it, and a host as it is looked up; an underscore is in no DNS name, and in many a NodeName."""
 USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
 VARIABLE_VALUE_PATTERN = r"^[A-Za-z0-9./_-]{0,1024}$"
 """Letters, digits, ``.``, ``/``, ``-``, ``_``: what the original interface allows in a variable."""
