@@ -35,11 +35,11 @@ class Library:
     """How many ports a job may have here (``keyholed-max-forwarders-per-job``)."""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all templates, sorted; files with other than plain names are none."""
+        """Return the names of all templates, sorted; files with other names than templates may have are none."""
         if not self.directory.is_dir():
             return ()
         files = (path.name for path in self.directory.iterdir() if path.is_file())
-        return tuple(sorted(name for name in files if re.fullmatch(TEMPLATE_NAME_PATTERN, name)))
+        return tuple(sorted(filter(_may_name_a_template, files)))
 
     def text(self, name: str) -> str:
         """Return the text of one template, line ends as Unix has them.
@@ -79,3 +79,8 @@ class Library:
         except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
             return (str(error),)
         return ()
+
+
+def _may_name_a_template(name: str) -> bool:
+    """Whether a file's name may be a template's; bytes of one that is not UTF-8 come as halves of characters."""
+    return re.fullmatch(TEMPLATE_NAME_PATTERN, name) is not None and not re.search(r"[\ud800-\udfff]", name)
