@@ -108,7 +108,7 @@ def _application(desk: Desk, table: Sequence[routes.Route], caps: Caps, *inner: 
     app[DESK] = desk
     app[CONNECTIONS] = Connections(caps)
     for route in table:
-        app.router.add_route(route.method, route.path, route.answer, expect_handler=expected)
+        app.router.add_route(route.method, route.pattern, route.answer, expect_handler=expected)
     return app
 
 

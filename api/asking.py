@@ -21,13 +21,32 @@ def checked(desk: Desk, raw: bytes, members: Mapping[str, object]) -> JobRequest
         members: the same, parsed.
     """
     asked, wrong = findings.validate(JobRequest, raw)
-    wrong += findings.of_template(desk.library, members)
+    return settled(desk, asked, wrong + of_site(desk, members))
+
+
+def of_site(desk: Desk, members: Mapping[str, object]) -> tuple[Finding, ...]:
+    """Return what this site does not take of a request, whichever door it came through.
+
+    Args:
+        desk: whose templates and policy the request must fit.
+        members: the request in the words of /v1, parsed and not checked yet.
+    """
+    wrong = findings.of_template(desk.library, members)
     wrong += sources.missing(desk.config.policy, members.get("allow-from"))
-    if members.get("user") == "root":
-        wrong += (users.forbidden("root"),)
+    return wrong + ((users.forbidden("root"),) if members.get("user") == "root" else ())
+
+
+def settled(desk: Desk, asked: JobRequest | None, wrong: tuple[Finding, ...]) -> JobRequest:
+    """Return the request with what the site decides where it says nothing.
+
+    Raises:
+        Problem: something is wrong with it; names all of that at once.
+    """
     if asked is None or wrong:
         refuse(wrong)
-    return asked
+    if "allow_from" in asked.model_fields_set:
+        return asked
+    return asked.model_copy(update={"allow_from": desk.config.policy.default_allow_from})
 
 
 def refuse(wrong: tuple[Finding, ...]) -> NoReturn:

@@ -104,7 +104,7 @@ async def ports(request: web.Request) -> web.Response:
 
 def _template(library: Library, name: str) -> TemplateShown:
     try:
-        found = describe(library.text(name))
+        found = describe(library.usable(name))
     except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
         return TemplateShown(name=name, usable=False, trouble=str(error))
     return TemplateShown(name=name, usable=True, summary=found.summary, ports=found.ports, variables=found.variables)

@@ -45,7 +45,7 @@ class Desk:
     @cached_property
     def library(self) -> Library:
         """The site's templates."""
-        return Library(self.config.templates_directory)
+        return Library(self.config.templates_directory, self.config.keyholed_max_forwarders_per_job)
 
 
 DESK = web.AppKey("desk", Desk)

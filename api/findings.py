@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.problems import Finding, Problem
-from reconciler.batchscript.library import Library, TemplateUnknown
+from reconciler.batchscript.library import Library, PortsTooMany, TemplateUnknown
 from reconciler.batchscript.template import TemplateWrong
 from reconciler.batchscript.variables import VariablesWrong, check_variables
 from reconciler.logs import SECRET_KEYS
@@ -52,11 +52,14 @@ def of_template(library: Library, members: Mapping[str, object]) -> tuple[Findin
         return ()  # said already, in fewer words than there would be findings here
     given = {key: value for key, value in variables.items() if isinstance(value, str)}
     try:
-        check_variables(library.text(name), given)
+        check_variables(library.usable(name), given)
     except TemplateUnknown as error:
         allowed = ", ".join(error.existing) or "none"
         detail = f"There is no template {_shown(name)}."
         return (Finding("template-unknown", "/template", detail, _shown(name), allowed),)
+    except PortsTooMany as error:
+        detail = f"The template cannot be used: {error}."
+        return (Finding("ports-too-many", "/template", detail, str(error.ports), f"at most {error.limit}"),)
     except TemplateWrong as error:
         return (Finding("template-wrong", "/template", f"The template cannot be used: {error}.", _shown(name)),)
     except VariablesWrong as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
-from api import asking, findings, idempotency, listing, users, wishes
+from api import asking, findings, idempotency, listing, sources, users, wishes
 from api.addresses import job_id
 from api.answers import answer
 from api.audit import note
@@ -130,19 +130,26 @@ def _checked(desk: Desk, body: Body) -> JobRequest:
     """Return the request in the words of /v1, or refuse it in its own."""
     members = {_V1_FIELDS.get(name, name): value for name, value in body.members.items()}
     asked, wrong = findings.validate(OriginalRequest, body.raw)
-    wrong += tuple(map(_renamed, findings.of_template(desk.library, members)))
-    if body.members.get("uid") == "root":
-        wrong += (_renamed(users.forbidden("root")),)
-    if asked is None or wrong:
-        asking.refuse(wrong)
-    return JobRequest(user=asked.uid, template=asked.template_name, variables=asked.variables)
+    wrong += tuple(map(_renamed, asking.of_site(desk, members)))
+    job = JobRequest(user=asked.uid, template=asked.template_name, variables=asked.variables) if asked else None
+    return asking.settled(desk, job, wrong)
 
 
 _V1_FIELDS = {"uid": "user", "template-name": "template"}
 _OWN_FIELDS = {f"/{theirs}": f"/{own}" for own, theirs in _V1_FIELDS.items()}
 
 
+_CLOSED = Finding(
+    "field-missing",
+    "",
+    "This site lets no job be open to everyone, and a request of this interface cannot name who may connect: "
+    "the site must do it for such jobs (policy.default-allow-from), or the portal through /v1 (allow-from).",
+)
+
+
 def _renamed(finding: Finding) -> Finding:
+    if finding.field == sources.FIELD:
+        return _CLOSED
     return finding.at(_OWN_FIELDS.get(finding.field, finding.field))
 
 

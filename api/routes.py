@@ -15,6 +15,11 @@ class Route(NamedTuple):
     path: str
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp is told it: a part takes whatever is no slash, also braces, which it would not."""
+        return self.path.replace("}", ":[^/]+}")
+
 
 PORTAL = (
     Route("POST", "/v1/jobs", v1.submit),

@@ -29,11 +29,15 @@ class JobRequest(JobSpec):
 class ResourcesChange(Value):
     """What of the resources can be changed once Slurm has the job."""
 
-    time_limit_minutes: Minutes
+    time_limit_minutes: Minutes | None
+    """None: none is wished any more, and the job keeps the one it has."""
 
 
 class JobChange(Value):
-    """``PATCH /v1/jobs/<id>``: what is to be different; what is left out stays."""
+    """``PATCH /v1/jobs/<id>``: what is to be different.
+
+    What is left out stays; what is null is no longer wished, as if the request for the job had left it out.
+    """
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -42,13 +46,14 @@ class JobChange(Value):
     """Connections from elsewhere are cut at once; empty: everyone is let in."""
     labels: Labels | None = None
     """All of them; those that are not named go."""
-    resources: ResourcesChange | None = None
+    resources: Annotated[ResourcesChange, Field(default_factory=lambda: ResourcesChange(time_limit_minutes=None))]
+    """Those that are not named stay."""
     lifetime_minutes: Minutes | None = None
     idle_stop_minutes: Minutes | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if not self.model_fields_set or all(value is None for _, value in self):
+        if not self.model_fields_set:
             allowed = ", ".join(field.alias or name for name, field in type(self).model_fields.items())
             raise PydanticCustomError("change", "nothing is to be changed", {"expected": f"at least one of {allowed}"})
         return self

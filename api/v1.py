@@ -57,18 +57,18 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """``PATCH /v1/jobs/<id>``: change what of a wish can be changed; what is left out stays.
+    """``PATCH /v1/jobs/<id>``: change or take back what of a wish can be changed; what is left out stays.
 
     That is the pause, who may connect, the labels, the time limit, the lifetime and the idle stop.
     """
     desk, job, expected = request.app[DESK], job_id(request), tags.expected(request)
     asked = findings.require(schemas.JobChange, (await read_body(request)).raw)
     note(request, changed=sorted(asked.model_fields_set), paused=asked.paused)
-    if asked.paused is not None:
+    if "paused" in asked.model_fields_set:
         require(request, Role.OPERATOR, "A pause")
-    if asked.allow_from is not None:
+    if "allow_from" in asked.model_fields_set:
         sources.require(desk.config.policy, asked.allow_from)
-    kept = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked), expected)
+    kept = await wishes.change(desk, job, lambda wish: wishes.amended(wish, asked, desk.config.policy), expected)
     return _job(kept, await wishes.reported_if_readable(desk, job), status=200)
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from api import admission
 from api.desk import Desk
 from api.problems import Problem
-from api.schemas import JobChange, JobRequest
+from api.schemas import JobChange, JobRequest, ResourcesChange
+from reconciler.config import Policy
 from reconciler.errors import Conflict, Unreachable, Unreadable
 from reconciler.model.base import JobId
 from reconciler.model.report import Report
@@ -68,9 +69,13 @@ async def taken(desk: Desk, asked: JobRequest) -> Kept | None:
 
 
 def _as_first_wished(wish: Wish, asked: JobRequest) -> JobSpec:
-    """Return the spec with what was changed since as it is asked for: a change makes no other wish of it."""
-    changeable = JobChange.model_fields if wish.generation > 1 else {}
-    return wish.spec.model_copy(update={name: getattr(asked, name) for name in changeable})
+    """Return the spec with what can have been changed since as it is asked for: a change makes no other wish of it."""
+    if wish.generation == 1:
+        return wish.spec
+    changeable = {name: getattr(asked, name) for name in JobChange.model_fields if name != "resources"}
+    of_resources = {name: getattr(asked.resources, name) for name in ResourcesChange.model_fields}
+    resources = wish.spec.resources.model_copy(update=of_resources)
+    return wish.spec.model_copy(update=changeable | {"resources": resources})
 
 
 async def create(desk: Desk, asked: JobRequest, by: str) -> tuple[Kept, bool]:
@@ -138,12 +143,19 @@ def deleted(wish: Wish, now: datetime, force: Force | None) -> Wish:
     return wish.model_copy(update={"deleted": wish.deleted or now, "force": wish.force or force})
 
 
-def amended(wish: Wish, asked: JobChange) -> Wish:
-    """Return the wish with what is given as it is given; resources that are not named stay."""
-    given = {name: value for name, value in asked if value is not None}
-    if asked.resources is not None:
+def amended(wish: Wish, asked: JobChange, policy: Policy) -> Wish:
+    """Return the wish with what is given as it is given, and what is null as in a wish that leaves it out."""
+    given = {name: getattr(asked, name) for name in asked.model_fields_set}
+    left_out = {name: _left_out(name, policy) for name, value in given.items() if value is None}
+    if "resources" in given:
         given["resources"] = wish.spec.resources.model_copy(update=dict(asked.resources))
-    return wish.model_copy(update={"spec": wish.spec.model_copy(update=given)})
+    return wish.model_copy(update={"spec": wish.spec.model_copy(update=given | left_out)})
+
+
+def _left_out(name: str, policy: Policy) -> object:
+    if name == "allow_from":
+        return policy.default_allow_from
+    return JobSpec.model_fields[name].get_default(call_default_factory=True)
 
 
 async def find(desk: Desk, job: JobId, otherwise: str = "") -> Kept:

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check_templates(config: Config) -> int:
     """Name every template that no job could use; status 2 if there is one."""
-    faults = Library(config.templates_directory).faults(config.keyholed_max_forwarders_per_job)
+    faults = Library(config.templates_directory, config.keyholed_max_forwarders_per_job).faults()
     for fault in faults:
         print(f"bwvisu-reconciler: {fault}", file=sys.stderr)  # noqa: T201 - an answer to whoever asked
     return EXIT_CONFIG if faults else 0

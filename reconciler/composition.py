@@ -158,7 +158,7 @@ class Controller:
     def _jobs(self, sight: Sight) -> JobController:
         config, hands = self.config, self.hands
         scripts = TemplateScripts(
-            library=Library(config.templates_directory),
+            library=Library(config.templates_directory, config.keyholed_max_forwarders_per_job),
             slurm=hands.slurm,
             server_secret=self.server_secret,
             instance=config.instance,

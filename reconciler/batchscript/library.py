@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 
-from reconciler.batchscript.template import TemplateWrong, parse
+from reconciler.batchscript.template import PORTS_LIMIT, TemplateWrong, parse
 from reconciler.errors import Terminal
 from reconciler.model.base import TEMPLATE_NAME_PATTERN
 
@@ -37,18 +37,29 @@ def _text(file: Path, _state: tuple[int, ...]) -> str:
     return file.read_text(encoding="utf-8")
 
 
+class PortsTooMany(TemplateWrong):
+    """The template asks for more ports than a job may have here."""
+
+    def __init__(self, ports: int, limit: int) -> None:
+        super().__init__(f"it asks for {ports} ports, and a job may have {limit} (keyholed-max-forwarders-per-job)")
+        self.ports = ports
+        self.limit = limit
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
     """Looks at the files each time: what an operator puts into the folder counts from the next job on."""
 
     directory: Path
+    ports_limit: int = PORTS_LIMIT
+    """How many ports a job may have here (``keyholed-max-forwarders-per-job``)."""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all templates, sorted; files with other than plain names are none."""
+        """Return the names of all templates, sorted; files with other names than templates may have are none."""
         if not self.directory.is_dir():
             return ()
         files = (path.name for path in self.directory.iterdir() if path.is_file())
-        return tuple(sorted(name for name in files if re.fullmatch(TEMPLATE_NAME_PATTERN, name)))
+        return tuple(sorted(filter(_may_name_a_template, files)))
 
     def text(self, name: str) -> str:
         """Return the text of one template, line ends as Unix has them.
@@ -69,21 +80,31 @@ class Library:
         except (OSError, UnicodeDecodeError) as error:
             raise TemplateWrong(f"template {name} cannot be read: {error}") from error
 
-    def faults(self, ports_limit: int) -> tuple[str, ...]:
-        """Return a sentence for each template that no job could use: its name, its line, and why.
+    def usable(self, name: str) -> str:
+        """Return the text of a template that jobs can be made from here.
 
-        Args:
-            ports_limit: how many ports a job may have here (``keyholed-max-forwarders-per-job``).
+        Raises:
+            TemplateUnknown: there is none of this name.
+            TemplateWrong: it cannot be used, by anybody or, as `PortsTooMany`, here.
         """
-        return tuple(
-            f"template {name}: {fault}" for name in self.names() for fault in self._faults_of(name, ports_limit)
-        )
+        text = self.text(name)
+        ports = parse(text).ports
+        if ports > self.ports_limit:
+            raise PortsTooMany(ports, self.ports_limit)
+        return text
 
-    def _faults_of(self, name: str, ports_limit: int) -> tuple[str, ...]:
+    def faults(self) -> tuple[str, ...]:
+        """Return a sentence for each template that no job could use: its name, its line, and why."""
+        return tuple(f"template {name}: {fault}" for name in self.names() for fault in self._faults_of(name))
+
+    def _faults_of(self, name: str) -> tuple[str, ...]:
         try:
-            ports = parse(self.text(name)).ports
+            self.usable(name)
         except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
             return (str(error),)
-        if ports > ports_limit:
-            return (f"it asks for {ports} ports, and a job may have {ports_limit} (keyholed-max-forwarders-per-job)",)
         return ()
+
+
+def _may_name_a_template(name: str) -> bool:
+    """Whether a file's name may be a template's; bytes of one that is not UTF-8 come as halves of characters."""
+    return re.fullmatch(TEMPLATE_NAME_PATTERN, name) is not None and not re.search(r"[\ud800-\udfff]", name)

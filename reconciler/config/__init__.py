@@ -14,6 +14,7 @@
 """
 
 from reconciler.config.doors import Api, TlsFiles
+from reconciler.config.kinds import lets_everyone_in
 from reconciler.config.loading import load, places
 from reconciler.config.model import CommandNode, Config, Debug, Endpoint, GatewayNode, PortRange
 from reconciler.config.secret_files import read_authority, read_secret, require_private
@@ -38,6 +39,7 @@ __all__ = [
     "Slurm",
     "Ssh",
     "TlsFiles",
+    "lets_everyone_in",
     "load",
     "places",
     "read_authority",

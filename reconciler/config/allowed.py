@@ -9,7 +9,7 @@ from pydantic import JsonValue
 Fragment = NewType("Fragment", Mapping[str, JsonValue])
 """The part of a JSON Schema that describes one value."""
 
-_FORMATS = {"ipv4": "an IPv4 address", "path": "a path"}
+_FORMATS = {"ipv4": "an IPv4 address", "ipv4network": "an IPv4 network", "path": "a path"}
 
 
 def at(schema: Fragment, location: Sequence[str | int]) -> Fragment:
@@ -44,6 +44,8 @@ def in_words(fragment: Fragment) -> str:
             return "an object"
         case {"type": "array", "minItems": least, "maxItems": most}:
             return f"a list of {least} to {most} objects"
+        case {"type": "array", "maxItems": most, "items": item} if isinstance(item, Mapping):
+            return f"a list of at most {most}, each {in_words(Fragment(item))}"
         case {"type": "integer"}:
             return f"a whole number {_bounds(fragment)}".rstrip()
         case {"type": "number"}:

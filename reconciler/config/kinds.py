@@ -1,7 +1,8 @@
 """What a single value of the configuration may be, for the model and for the JSON Schema alike."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from pathlib import Path
 from typing import Annotated
 
@@ -39,12 +40,18 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 UnprivilegedPort = Annotated[int, Field(ge=1024, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Address = Annotated[IPv4Address, BeforeValidator(_only_ipv4)]
+Network = Annotated[IPv4Network, BeforeValidator(_only_ipv4)]
 Flag = Annotated[bool, BeforeValidator(_boolean), WithJsonSchema({"enum": [True, False, *_FLAGS]})]
 LoginName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 ClusterPath = Annotated[
     Path, AfterValidator(_absolute), WithJsonSchema({"type": "string", "format": "path", "pattern": "^/"})
 ]
+
+
+def lets_everyone_in(networks: Iterable[IPv4Network]) -> bool:
+    """Whether there is no address outside these networks; no networks at all mean everyone, too, and are not asked."""
+    return any(network.prefixlen == 0 for network in collapse_addresses(networks))
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Config(Section):
     """The members of the etcd cluster."""
     debug: Debug = Debug()
     """Switches for debugging only."""
-    forwarding_hostname_suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{0,64}$")] = ""
+    forwarding_hostname_suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     """Appended to a compute node's name to name the network that sessions use (`-ib0`: InfiniBand)."""
 
     instance: Annotated[str, Field(pattern=r"^[a-z0-9]{1,12}$")] = "main"

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from reconciler.config.kinds import Credential, Misfit, Seconds, Section
+from reconciler.config.kinds import Credential, Misfit, Network, Seconds, Section, lets_everyone_in
 
 JobsLimit = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -134,13 +134,24 @@ class Policy(Section):
     warn_before_end_minutes: Annotated[float, Field(ge=0, le=31 * 1440)] = 10.0
     """The end of a session is announced in its report this long before; of an idle one not before half its time."""
     require_allow_from: bool = False
-    """Whether a job must name the networks that may connect to it (`allow-from`)."""
+    """Whether no job may be open to everyone: it must name networks (`allow-from`) that are not all there are."""
+    default_allow_from: Annotated[tuple[Network, ...], Field(max_length=64)] = ()
+    """Who may connect to a job that names nobody, such as each one of the original interface, which cannot; without it
+    everyone, or nobody gets such a job with `policy.require-allow-from`."""
     jobs_per_user: JobsLimit | None = None
     """Jobs that one user may have at once: wished, not over and not deleted. Without it there is no limit."""
     jobs_per_credential: JobsLimit | None = None
     """Jobs that one credential may have at once."""
     jobs_total: JobsLimit | None = None
     """Jobs that there may be at once."""
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if self.require_allow_from and lets_everyone_in(self.default_allow_from):
+            raise Misfit(
+                "found default-allow-from that is everyone beside require-allow-from, allowed are networks that are not"
+            )
+        return self
 
     @property
     def limits_jobs(self) -> bool:

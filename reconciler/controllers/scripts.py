@@ -38,5 +38,5 @@ class TemplateScripts:
             keyhole_servers=self.keyhole_servers,
             keyhole_authority=self.keyhole_authority,
         )
-        script = render(self.library.text(spec.template), spec.variables, context)
+        script = render(self.library.usable(spec.template), spec.variables, context)
         return Submission(wish.job_id, 1, spec.user, script, sbatch_options(spec))

@@ -15,12 +15,15 @@ SlurmId = NewType("SlurmId", int)
 """Slurm reuses these: always bound to a submit time."""
 
 JOB_ID_PATTERN = r"^[a-z0-9]{6,32}$"
+NODE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
+"""A node as Slurm names it, and a host as it is looked up; an underscore is in no DNS name, and in many a NodeName."""
 USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
 VARIABLE_VALUE_PATTERN = r"^[A-Za-z0-9./_-]{0,1024}$"
 """Letters, digits, ``.``, ``/``, ``-``, ``_``: what the original interface allows in a variable."""
 VARIABLE_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
-TEMPLATE_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,63}){0,2}$"
-"""A plain file name: no slash, no ``..``, no leading dot."""
+TEMPLATE_NAME_PATTERN = r"^[^./\\\x00-\x1f\x7f-\x9f\u2028\u2029][^/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{0,254}$"
+"""A plain file's name, as the original interface takes it (no slash, no backslash, no line break), without control
+characters, and without a leading dot, so that it is neither hidden nor ``..``."""
 
 
 def rfc3339(moment: datetime) -> str:

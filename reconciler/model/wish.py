@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from reconciler.model.base import (
     JOB_ID_PATTERN,
+    NODE_NAME_PATTERN,
     TEMPLATE_NAME_PATTERN,
     VARIABLE_NAME_PATTERN,
     VARIABLE_VALUE_PATTERN,
@@ -20,7 +21,7 @@ VariableName = Annotated[str, StringConstraints(pattern=VARIABLE_NAME_PATTERN)]
 VariableValue = Annotated[str, StringConstraints(pattern=VARIABLE_VALUE_PATTERN)]
 Variables = Annotated[dict[VariableName, VariableValue], Field(max_length=100)]
 TemplateName = Annotated[str, StringConstraints(pattern=TEMPLATE_NAME_PATTERN)]
-NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")]
+NodeName = Annotated[str, StringConstraints(pattern=NODE_NAME_PATTERN)]
 SlurmName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 Minutes = Annotated[int, Field(ge=1, le=60 * 24 * 31)]
 LabelText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]

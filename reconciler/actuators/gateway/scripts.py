@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from reconciler.actuators.command import Command, Finished
 from reconciler.actuators.protocols import Backend, Target
 from reconciler.errors import HostUnknown, Terminal, UnexpectedOutput, Unreachable
+from reconciler.model.base import NODE_NAME_PATTERN
 
 LOCK_WAIT_S = 5
 """How long iptables waits for others that change rules (its ``-w``)."""
@@ -24,7 +25,7 @@ NO_SUCH_HOST = 2
 SHELL = ("env", "LC_ALL=C", "sh", "-s")
 IPTABLES = f"sudo -n iptables -w {LOCK_WAIT_S}"
 RESTORE = f"sudo -n iptables-restore --noflush -w {LOCK_WAIT_S}"
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_HOST = re.compile(NODE_NAME_PATTERN)
 
 
 def read(first: str = "") -> Command:

@@ -3,6 +3,7 @@
 import re
 
 from reconciler.errors import UnexpectedOutput
+from reconciler.model.base import NODE_NAME_PATTERN
 
 NODES_LIMIT = 65536
 """Slurm's own default limit on a list of hosts (MAX_SLURM_NODES); more is not a list of nodes."""
@@ -10,7 +11,7 @@ NODES_LIMIT = 65536
 _ITEM = re.compile(r"([^,\[\]]|\[[^\[\]]*\])+")
 _PART = re.compile(r"\[([^\[\]]*)\]|([^\[\]]+)")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(NODE_NAME_PATTERN)
 
 
 def expand(nodelist: str) -> tuple[str, ...]:

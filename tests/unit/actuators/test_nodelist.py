@@ -1,9 +1,13 @@
 """Slurm's short form of lists of nodes."""
 
 import pytest
+from pydantic import TypeAdapter
 
+from reconciler.actuators.gateway import scripts
 from reconciler.actuators.slurm.nodelist import expand
+from reconciler.batchscript import keyhole_client
 from reconciler.errors import UnexpectedOutput
+from reconciler.model.wish import NodeName
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,13 @@ def test_what_is_no_list_of_nodes_is_refused(nodelist: str) -> None:
 def test_a_list_without_end_is_refused_before_it_is_made(nodelist: str) -> None:
     with pytest.raises(UnexpectedOutput, match="more than"):
         expand(nodelist)
+
+
+@pytest.mark.parametrize("nodelist", ["gpu_01", "gpu_[01-02]", "n1.hpc.example", "rack-1_n[1-2]", "9a"])
+def test_a_node_has_the_same_names_for_the_listing_the_job_the_keyhole_and_the_gateway(nodelist: str) -> None:
+    """The keyhole alone refused underscores: a job on such a node was ended by 422."""
+    names = expand(nodelist)
+
+    assert tuple(keyhole_client.expand(nodelist)) == names
+    assert TypeAdapter(tuple[NodeName, ...]).validate_python(names) == names
+    assert [scripts.resolve(f"{name}-ib0").argv[-1] for name in names] == [f"{name}-ib0" for name in names]

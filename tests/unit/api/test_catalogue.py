@@ -49,6 +49,31 @@ async def test_a_template_that_is_not_there_is_told_which_are(portal: Client, na
     assert "xpra.sh" in problem["detail"]
 
 
+async def test_a_template_with_more_ports_than_a_job_may_have_is_refused_before_there_is_a_job(
+    world: World, portal: Client
+) -> None:
+    """It used to be taken, and its job was refused only once it ran and asked for its ports."""
+    limit = world.config.keyholed_max_forwarders_per_job
+    greedy = f"#!/bin/sh\n#KEYHOLE-REQUEST-PORTS {limit + 1}\n"
+    (world.config.templates_directory / "greedy.sh").write_text(greedy)
+    wished = {"user": "alice", "template": "greedy.sh"}
+    answers = [
+        await portal.post("/v1/jobs", json=wished),
+        await portal.post("/v1/scripts", json=wished),
+        await portal.post("/jobs", json={"uid": "alice", "template-name": "greedy.sh"}),
+    ]
+    shown = await (await portal.get("/v1/templates/greedy.sh")).json()
+    problems = [await answer.json() for answer in answers]
+
+    assert [answer.status for answer in answers] == [422] * 3
+    assert {problem["type"] for problem in problems} == {"/problems/ports-too-many"}
+    assert [problem["field"] for problem in problems] == ["/template", "/template", "/template-name"]
+    assert {problem["allowed"] for problem in problems} == {f"at most {limit}"}
+    assert not shown["usable"]
+    assert f"a job may have {limit}" in shown["trouble"]
+    assert not any(key.startswith(world.keys.wishes) for key in await world.wishes())
+
+
 async def test_a_jobs_script_is_shown_with_its_token_masked(world: World, portal: Client) -> None:
     asked = ASKED | {"template": "ports.sh", "id": "portal01", "resources": {"gpus": 1}, "on-node-failure": "end"}
     await portal.post("/v1/jobs", json=asked)

@@ -245,3 +245,17 @@ async def test_a_wish_changed_since_is_the_same_job_to_whoever_asks_again(portal
     again = await portal.post("/v1/jobs", json=asked)
 
     assert (again.status, (await again.json())["spec"]["allow-from"]) == (200, ["192.0.2.0/24"])
+
+
+@pytest.mark.parametrize("other", [{"partition": "gpu"}, {"nodes": 2}, {"gpus": 1}, {"memory-mib": 1}, {}])
+async def test_a_wish_changed_since_is_no_other_job_to_whoever_asks_for_another_one(
+    portal: Client, other: dict[str, object]
+) -> None:
+    """After any change the resources were not compared any more, though only their time limit can be changed."""
+    asked = ASKED | {"id": "portal0001", "resources": {"partition": "visu", "time-limit-minutes": 60}}
+    await portal.post("/v1/jobs", json=asked)
+    await portal.patch("/v1/jobs/portal0001", json={"resources": {"time-limit-minutes": 90}})
+    again = await portal.post("/v1/jobs", json=asked)
+    differing = await portal.post("/v1/jobs", json=asked | {"resources": other})
+
+    assert (again.status, differing.status) == (200, 409)

@@ -53,9 +53,46 @@ async def test_who_may_connect_is_changed_and_nothing_else(world: World, operato
     assert after == before.model_copy(update={"generation": 2, "spec": narrowed})
 
 
+WISHED = {
+    "lifetime-minutes": 480,
+    "idle-stop-minutes": 60,
+    "labels": {"a": "b"},
+    "allow-from": ["192.0.2.0/24"],
+    "paused": True,
+}
+
+
+@pytest.mark.parametrize("name", WISHED)
+async def test_what_was_wished_is_taken_back_by_null_and_all_else_stays(
+    operator: Client, job: JobId, name: str
+) -> None:
+    """It was ignored, and alone it was refused: a lifetime that was wished once could not be taken back."""
+    bare = (await (await operator.get(f"/v1/jobs/{job}")).json())["spec"]
+    full = (await (await operator.patch(f"/v1/jobs/{job}", json=WISHED)).json())["spec"]
+    response = await operator.patch(f"/v1/jobs/{job}", json={name: None})
+    left = (await response.json())["spec"]
+
+    assert response.status == 200
+    assert full == bare | WISHED
+    assert left.get(name) == bare.get(name)
+    assert {**left, name: None} == {**full, name: None}
+
+
+async def test_a_time_limit_is_taken_back_and_the_other_resources_stay(world: World, operator: Client) -> None:
+    await world.answer("alice", 20001)
+    resources = {"partition": "visu", "time-limit-minutes": 60}
+    made = await operator.post("/v1/jobs", json=ASKED | {"resources": resources})
+    response = await operator.patch(made.headers["Location"], json={"resources": {"time-limit-minutes": None}})
+
+    assert (await response.json())["spec"]["resources"] == {"partition": "visu"}
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
+        ({"resources": None}, "/resources"),
+        ({"resources": {}}, "/resources/time-limit-minutes"),
+        ({"resources": {"partition": "gpu"}}, "/resources/partition"),
         ({"allow-from": ["2001:db8::/32"]}, "only IPv4 networks can be named, and this one is IPv6"),
         ({"allow-from": ["192.0.2.1/24"]}, "this is no IPv4 network"),
         ({"allow-from": ["everyone"]}, "this is no IPv4 network"),

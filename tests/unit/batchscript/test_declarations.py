@@ -161,7 +161,7 @@ def test_a_library_names_every_template_that_no_job_could_use(tmp_path: Path) ->
     }.items():
         (tmp_path / name).write_text(text)
 
-    greedy, note, unclosed = Library(tmp_path).faults(ports_limit=2)
+    greedy, note, unclosed = Library(tmp_path, ports_limit=2).faults()
     assert greedy.startswith("template greedy.sh: it asks for 3 ports, and a job may have 2")
     assert note.startswith("template note.txt: line 1: a template must begin with #!")
     assert unclosed == "template open.sh: line 3: a tag opens with {{ and is not closed"

@@ -145,12 +145,14 @@ def test_a_token_belongs_to_one_job_of_one_installation() -> None:
 
 def test_a_library_holds_the_plain_files_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "xpra.sh").write_bytes(b"#!/bin/sh\r\ntrue\r\n")
-    for name in (".hidden", "with space", "a~"):
-        (tmp_path / name).touch()
+    for other in (b".hidden", b"..x", b"back\\slash", b"line\nbreak", b"\x1b[2J", b"no utf-8 \xff"):
+        (tmp_path / os.fsdecode(other)).touch()
     (tmp_path / "folder").mkdir()
+    for name in ("a+b.sh", "paraview-5.11.1.sh", "with space", "ü"):
+        (tmp_path / name).touch()
     library = Library(tmp_path)
 
-    assert library.names() == ("xpra.sh",)
+    assert library.names() == ("a+b.sh", "paraview-5.11.1.sh", "with space", "xpra.sh", "ü")
     assert library.text("xpra.sh") == "#!/bin/sh\ntrue\n"
 
 

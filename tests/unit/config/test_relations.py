@@ -49,6 +49,10 @@ from tests.unit.config.documents import Change, changed, loaded, refusal
             "reconciler.pass-timeout-s: found 30, allowed is more than ssh.connect",
         ),
         ([(("ssh", "command-timeout-s"), 20)], "ssh.command-timeout-s: found 20, allowed is more than slurm.command"),
+        (
+            [(("policy",), {"require-allow-from": True, "default-allow-from": ["0.0.0.0/1", "128.0.0.0/1"]})],
+            "policy: found default-allow-from that is everyone beside require-allow-from",
+        ),
         ([(("etcd", "user"), "root")], "etcd: found only one of user and password-file, allowed are both or neither"),
         (
             [(("api", "etcd-user"), "api")],
