@@ -4,6 +4,7 @@ What the page promises an existing portal: addresses, fields, states, status cod
 """
 
 import json
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -22,6 +23,42 @@ VARIABLES = {
 }
 ASKED = {"uid": "testuser", "template-name": "template_xpra.txt", "variables": VARIABLES}
 TEMPLATE = "#!/bin/bash\n" + "".join(f"echo {{{{{name}}}}}\n" for name in VARIABLES)
+SLURM = SlurmRecord(
+    attempt=1,
+    intended=NOON,
+    job_id=4711,
+    submitted=NOON,
+    state="RUNNING",
+    reason="Prolog",
+    nodes=("c1", "c2"),
+    started=NOON + timedelta(seconds=5),
+    ends=NOON + timedelta(hours=2),
+    time_limit_minutes=120,
+    partition="visu",
+    account="chem",
+    qos="normal",
+    cpus=16,
+    memory="4G",
+)
+DETAILS = {
+    "attempt": 1,
+    "intended": "2026-01-01T12:00:00.000Z",
+    "job-id": 4711,
+    "submitted": "2026-01-01T12:00:00.000Z",
+    "state": "RUNNING",
+    "reason": "Prolog",
+    "nodes": ["c1", "c2"],
+    "requeues": 0,
+    "node-failures": 0,
+    "started": "2026-01-01T12:00:05.000Z",
+    "ends": "2026-01-01T14:00:00.000Z",
+    "time-limit-minutes": 120,
+    "partition": "visu",
+    "account": "chem",
+    "qos": "normal",
+    "cpus": 16,
+    "memory": "4G",
+}
 LINK = {"internal-port": 50007, "external-port": 50007, "external-ip": "129.206.9.248"}
 
 
@@ -57,7 +94,7 @@ async def reported(world: World, job: str, phase: Phase) -> None:
         observed_generation=1,
         phase=phase,
         since=NOON,
-        slurm=SlurmRecord(attempt=1, intended=NOON, job_id=4711, state="RUNNING", nodes=("c1",)),
+        slurm=SLURM,
         services=(service,) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=over if phase is Phase.FINISHED else (),
     )
@@ -112,12 +149,18 @@ async def test_each_phase_is_one_of_the_five_states_and_links_are_shown_from_ava
     assert (shown["state"], shown["services"]) == (state, services)
 
 
-async def test_the_details_are_what_slurm_says(world: World, portal: Client) -> None:
+async def test_a_job_is_shown_whole_with_all_that_slurm_says(world: World, portal: Client) -> None:
     job = await submitted(portal)
-    await reported(world, job, Phase.RUNNING)
-    details = (await (await portal.get(f"/jobs/{job}")).json())["details"]
+    await reported(world, job, Phase.AVAILABLE)
 
-    assert (details["job-id"], details["state"], details["nodes"]) == (4711, "RUNNING", ["c1"])
+    assert await (await portal.get(f"/jobs/{job}")).json() == {
+        "job-id": job,
+        "batch-script": {"template-name": "template_xpra.txt", "variables": VARIABLES},
+        "services": [LINK],
+        "state": "available",
+        "uid": "testuser",
+        "details": DETAILS,
+    }
 
 
 async def test_the_list_holds_the_ids_of_all_jobs_that_are_not_over(world: World, portal: Client) -> None:
