@@ -12,11 +12,12 @@
 ``exits``       what a job tells of its end    ``proof``    the job behind a signed call; ``recording`` writes it once
 ``schemas``     what comes in and goes out     ``findings`` what is wrong with what came in, field by field
 ``bodies``      reads a body: bounded, strict  ``problems`` every refusal, as RFC 9457 has it
-``middleware``  around every request: one line of log, problems, credentials
+``middleware``  around every request: problems, credentials  ``audit`` one line of log
 ``protocol``    a connection, and what comes over it that is not HTTP; ``turns`` lets others go on beside long work
 ``auth``, ``passwords``, ``signing``           who asks
 ``gateways``    what operators see and wish of gateways; ``gateway_commands`` the same on the command line
 ``sources``     the site's policy on who may connect
 ``wishes``, ``users``, ``waiting``             what is asked of etcd
+``heard``, ``places``                          what the watch told, so that etcd need not be asked
 ``client``, ``cli``                            the command line
 """

@@ -22,6 +22,7 @@ from reconciler.config import Config, ServerSecret, load, read_server_secret
 from reconciler.errors import ConfigError
 from reconciler.store.configured import api_etcd_settings
 from reconciler.store.etcd import EtcdStore
+from reconciler.store.grouping import GroupingStore
 from reconciler.store.settings import EtcdSettings
 
 log = structlog.get_logger()
@@ -75,7 +76,7 @@ async def _run(config: Config, opened: Opened) -> None:
     async with EtcdStore.connect(opened.etcd) as store:
         desk = Desk(
             config=config,
-            store=store,
+            store=GroupingStore(store),
             server_secret=opened.secret.current,
             former_secret=opened.secret.former,
             now=lambda: datetime.now(UTC),

@@ -1,23 +1,22 @@
-"""Room for one more job: counted in etcd, and taken in the transaction that writes the wish.
+"""Room for one more job: counted in the copy of all jobs, and taken in the transaction that writes the wish.
 
 Whoever takes room writes the key `Keys.turnstile`, too, and only if nobody else did since the count. So however many
 processes of the API there are, a limit is never passed: of two that counted the same, one counts again. That holds as
 long as all of them have the same limits; wishes that some other writer makes are counted, and not held back.
+
+The turnstile is read first, and the copy must have got as far: then it holds everybody who was let in before. It may
+still show jobs that have gone since, so before somebody is refused all jobs are listed and counted afresh.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from api.desk import Desk
+from api.places import Places
 from api.problems import Problem
-from reconciler.config import Policy
-from reconciler.errors import Unreadable
 from reconciler.model.base import Moment, Value
-from reconciler.model.report import Report
 from reconciler.model.wish import Wish
-from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put, Revision, Unchanged
+from reconciler.store.codec import encode
+from reconciler.store.kv import Put, Revision, Unchanged
 
 TURN_TIMEOUT_S = 10.0
 """Longer than this nobody waits for others of the same process to be counted."""
@@ -28,13 +27,6 @@ class Turnstile(Value):
 
     job: str
     admitted: Moment
-
-
-class Holder(NamedTuple):
-    """Who has a job; None where its wish cannot be read."""
-
-    user: str | None
-    credential: str | None
 
 
 async def admit(desk: Desk, wish: Wish) -> Revision:
@@ -55,57 +47,34 @@ async def admit(desk: Desk, wish: Wish) -> Revision:
         raise Problem("store-busy", "Too many jobs are being asked for at once; try again.") from error
     try:
         last = await desk.store.get(desk.keys.turnstile)
-        await _require_room(desk, wish)
+        since = last.mod_revision if last is not None else Revision(0)
+        await _require_room(desk, wish, since)
         passed = Put(desk.keys.turnstile, encode(Turnstile(job=wish.id, admitted=desk.now())))
-        nobody_since = Unchanged(passed.key, last.mod_revision if last is not None else Revision(0))
-        return await desk.store.commit([is_new, nobody_since], [put, passed])
+        return await desk.store.commit([is_new, Unchanged(passed.key, since)], [put, passed])
     finally:
         desk.turn.release()
 
 
-async def _require_room(desk: Desk, wish: Wish) -> None:
-    """Count all jobs that are wished; only where they are too many, see which of them are over."""
-    policy, holders = desk.config.policy, await _holders(desk)
-    if reached(policy, wish, list(holders.values())) is None:
+async def _require_room(desk: Desk, wish: Wish, since: Revision) -> None:
+    """Make sure that there is room beside all jobs that were let in up to a revision.
+
+    Raises:
+        Problem: a limit is reached.
+    """
+    policy, places = desk.config.policy, await desk.heard.places_at(since)
+    if places is not None and places.reached(policy, wish) is None:
         return
-    reports = await desk.store.list(desk.keys.reports)
-    over = {entry.key.removeprefix(desk.keys.reports) for entry in reports.entries if _is_over(entry)}
-    limit = reached(policy, wish, [holder for job, holder in holders.items() if job not in over])
+    limit = (await _counted(desk)).reached(policy, wish)
     if limit is not None:
         raise Problem("jobs-too-many", limit)
 
 
-def reached(policy: Policy, wish: Wish, holders: Sequence[Holder]) -> str | None:
-    """Return the limit that leaves no room for the wish beside these jobs, as a sentence; None if there is room."""
-    of_user = sum(1 for holder in holders if holder.user == wish.spec.user)
-    of_credential = sum(1 for holder in holders if holder.credential is not None and holder.credential == wish.by)
-    for limit, found, whose in (
-        (policy.jobs_per_user, of_user, f"user {wish.spec.user}"),
-        (policy.jobs_per_credential, of_credential, f"credential {wish.by}"),
-        (policy.jobs_total, len(holders), "site"),
-    ):
-        if limit is not None and found >= limit:
-            return f"The {whose} has {found} jobs, and may have {limit} at once."
-    return None
-
-
-async def _holders(desk: Desk) -> Mapping[str, Holder]:
-    """Return who has each job that is wished and not deleted; what cannot be read counts as a job."""
-    wishes = await desk.store.list(desk.keys.wishes)
-    found = ((entry.key.removeprefix(desk.keys.wishes), _holder(entry)) for entry in wishes.entries)
-    return {job: holder for job, holder in found if holder is not None}
-
-
-def _is_over(entry: Entry) -> bool:
-    try:
-        return decode(Report, entry).is_over
-    except Unreadable:
-        return False
-
-
-def _holder(entry: Entry) -> Holder | None:
-    try:
-        wish = decode(Wish, entry)
-    except Unreadable:
-        return Holder(None, None)
-    return Holder(wish.spec.user, wish.by) if wish.deleted is None else None
+async def _counted(desk: Desk) -> Places:
+    """Return who has jobs as etcd knows it now; what cannot be read counts as a job."""
+    wishes, reports = await desk.store.list(desk.keys.wishes), await desk.store.list(desk.keys.reports)
+    reported = {entry.key.removeprefix(desk.keys.reports): entry for entry in reports.entries}
+    places = Places()
+    for entry in wishes.entries:
+        job = entry.key.removeprefix(desk.keys.wishes)
+        places.note(job, entry, reported.get(job))
+    return places

@@ -1,9 +1,9 @@
 """JSON as it goes out: indented, for people read it too."""
 
-import json
 from collections.abc import AsyncGenerator, Sequence
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from api.schemas import JsonObject
 from api.turns import Turn
@@ -15,7 +15,7 @@ PARTS_AT_ONCE = 64
 
 def answer(members: JsonObject, status: int = 200) -> web.Response:
     """Return an answer of these members."""
-    return web.json_response(members, status=status, dumps=_text)
+    return web.Response(body=_text(members), status=status, content_type="application/json", charset="utf-8")
 
 
 def answer_of_many(name: str, parts: Sequence[bytes], more: JsonObject) -> web.Response:
@@ -26,7 +26,7 @@ def answer_of_many(name: str, parts: Sequence[bytes], more: JsonObject) -> web.R
         parts: its elements, each JSON in one line.
         more: the other members, at least one.
     """
-    head, tail = f'{{\n "{name}": [\n'.encode(), b"\n ],\n" + _text(more).encode().removeprefix(b"{\n")
+    head, tail = f'{{\n "{name}": [\n'.encode(), b"\n ],\n" + _text(more).removeprefix(b"{\n")
     length = len(head) + sum(map(len, parts)) + len(_BETWEEN) * max(0, len(parts) - 1) + len(tail)
     body = _pieces(head, parts, tail)
     headers = {"Content-Length": str(length)}
@@ -43,5 +43,5 @@ async def _pieces(head: bytes, parts: Sequence[bytes], tail: bytes) -> AsyncGene
     yield tail
 
 
-def _text(members: JsonObject) -> str:
-    return json.dumps(members, indent=1)
+def _text(members: JsonObject) -> bytes:
+    return to_json(members, indent=1)

@@ -12,13 +12,13 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from api import credentials, mirror, openapi, routes, tls
-from api.audit import audit
+from api.audit import log_line
 from api.auth import Doorkeeper
 from api.connections import BACKLOG, CONNECTIONS, Caps, Connections, ListeningSocket
 from api.credentials import Credentials
 from api.description import DESCRIPTION
 from api.desk import DESK, Desk
-from api.middleware import DOORKEEPER, RATES, expected, know_caller, log_line, say_problems
+from api.middleware import DOORKEEPER, RATES, expected, know_caller, say_problems
 from api.proof import NONCES
 from api.protocol import Protocol
 from api.rates import WRONG_PASSWORDS, Rates
@@ -102,7 +102,7 @@ def _credentials(desk: Desk, doorkeeper: Doorkeeper) -> Reloadable:
 
 def _application(desk: Desk, table: Sequence[routes.Route], caps: Caps, *inner: Middleware) -> web.Application:
     app = web.Application(
-        middlewares=[log_line, audit, say_problems, *inner],
+        middlewares=[log_line, say_problems, *inner],
         client_max_size=desk.config.api.body_limit_bytes,
     )
     app[DESK] = desk

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -86,7 +85,7 @@ class Doorkeeper:
 
     async def _with_password(self, encoded: str, peer: str) -> Credential:
         name, password = _credentials(encoded)
-        seal = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
+        seal = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
         if self._known(name, seal) is None:
             await self._prove(_Claim(name, password, seal), peer)
         known = self._known(name, seal)

@@ -10,11 +10,11 @@ import re
 
 from aiohttp import web
 
+from api import wishes
 from api.desk import DESK, Desk
 from api.middleware import caller
 from api.problems import Problem
 from api.schemas import JobRequest
-from api.wishes import ID_LENGTH, ID_LETTERS
 from reconciler.model.base import JobId
 
 HEADER = "Idempotency-Key"
@@ -52,4 +52,4 @@ def id_of(server_secret: bytes, credential: str, key: str) -> JobId:
     """Return the job id that a credential's key stands for."""
     text = f"idempotency-key\0{credential}\0{key}"
     digest = hmac.new(server_secret, text.encode(), hashlib.sha256).digest()
-    return JobId("".join(ID_LETTERS[byte % len(ID_LETTERS)] for byte in digest[:ID_LENGTH]))
+    return wishes.id_of(digest[: wishes.ID_LENGTH])

@@ -1,15 +1,12 @@
-"""Around every request: one line of log, every refusal as a problem, who asks, how often, and whether they may."""
+"""Around every request: every refusal as a problem, who asks, how often, and whether they may."""
 
-import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import HttpVersion11, web
-from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars
 
 from api.auth import Doorkeeper, Shown
-from api.connections import CONNECTIONS
 from api.credentials import Credential
 from api.problems import Problem, response
 from api.rates import Rates
@@ -28,24 +25,6 @@ CREDENTIAL = web.RequestKey("credential", Credential)
 """What the caller came in with."""
 SAID = web.RequestKey("said", str)
 """The kind of the problem that was answered, if one was."""
-
-
-@web.middleware
-async def log_line(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Log one line per request, with neither body nor secret; who asked and which job are bound on the way in."""
-    _note_heard(request)
-    began = asyncio.get_running_loop().time()
-    clear_contextvars()  # one task serves all requests of a connection
-    bind_contextvars(request_id=secrets.token_hex(8))
-    status = 499  # the client went away before there was an answer
-    try:
-        answer = await handler(request)
-        status = answer.status
-    finally:
-        took_s = round(asyncio.get_running_loop().time() - began, 4)
-        log.info("request_answered", method=request.method, route=route_of(request), status=status, took_s=took_s)
-    answer.headers["Bwvisu-Request-Id"] = _request_id()
-    return answer
 
 
 CONTINUE = "100-continue"
@@ -124,13 +103,6 @@ def _of_http(error: web.HTTPException) -> Problem:
             return Problem("body-large", f"{error.text}.")
         case _:
             raise error
-
-
-def _note_heard(request: web.Request) -> None:
-    """Tell the door that a request's headers have come; in a test there may be no connection."""
-    address = request.transport.get_extra_info("peername") if request.transport is not None else None
-    if address is not None:
-        request.app[CONNECTIONS].heard(address)
 
 
 def route_of(request: web.Request) -> str:

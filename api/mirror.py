@@ -15,6 +15,7 @@ from aiohttp import web
 from api.desk import DESK
 from api.filters import JobFilter
 from api.frames import NEVER, Shown
+from api.heard import Heard
 from reconciler.errors import Refused
 from reconciler.model.base import JobId
 from reconciler.store.informer import Informer, Interest
@@ -66,10 +67,13 @@ class Watcher:
 class Mirror:
     """All jobs as `/v1` shows them."""
 
-    def __init__(self, store: KeyValueHistory, keys: Keys) -> None:
-        self._store, self._keys = store, keys
-        interest = Interest(keep=self._is_of_a_job, on_advance=self._publish)
+    def __init__(self, store: KeyValueHistory, keys: Keys, heard: Heard) -> None:
+        self._store, self._keys, self._heard = store, keys, heard
+        self._jobs = (keys.wishes, keys.reports)
+        self._kept = (*self._jobs, keys.answers, keys.command_nodes)
+        interest = Interest(keep=lambda key: key.startswith(self._kept), on_advance=self._publish)
         self._informer = Informer(store, keys.everything, self._note, interest=interest)
+        heard.follow(self._informer)
         self._touched: dict[JobId, None] = {}
         self._shown: dict[JobId, Shown] = {}
         self._gone: deque[tuple[Revision, JobId]] = deque()
@@ -157,11 +161,11 @@ class Mirror:
             self._floor = revision
         return older
 
-    def _is_of_a_job(self, key: str) -> bool:
-        return key.startswith((self._keys.wishes, self._keys.reports))
-
-    def _note(self, key: str, _entry: Entry | None) -> None:
-        self._touched[JobId(key.rsplit("/", 1)[1])] = None
+    def _note(self, key: str, entry: Entry | None) -> None:
+        if key.startswith(self._jobs):
+            self._touched[JobId(key.rsplit("/", 1)[1])] = None
+        else:
+            self._heard.note(self._keys, key, entry)
 
     def _publish(self, revision: Revision) -> None:
         """Show what was touched, anew; all of it is true at this revision."""
@@ -175,6 +179,7 @@ class Mirror:
     def _show(self, job: JobId, revision: Revision) -> None:
         entries = self._informer.entries
         wish, report = entries.get(self._keys.wish(job)), entries.get(self._keys.report(job))
+        self._heard.places.note(job, wish, report)
         before = self._shown.pop(job, None)
         after = Shown(job, wish, report, revision if before else NEVER) if wish is not None else None
         if after is not None:
@@ -196,7 +201,7 @@ MIRROR = web.AppKey("mirror", Mirror)
 def hang(app: web.Application) -> None:
     """Give the application a mirror that is kept true while it runs; watchers are let go before it stops."""
     desk = app[DESK]
-    app[MIRROR] = Mirror(desk.store, desk.keys)
+    app[MIRROR] = Mirror(desk.store, desk.keys, desk.heard)
     app.cleanup_ctx.append(_kept_true)
     app.on_shutdown.append(_let_go)
 

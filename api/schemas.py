@@ -1,13 +1,13 @@
 """What comes in through the doors and what goes out, beside the nouns of the model."""
 
-import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from reconciler.model.base import JOB_ID_PATTERN, Value
+from reconciler.model.base import JOB_ID_PATTERN, Value, rfc3339
 from reconciler.model.report import Phase, Report, Service
 from reconciler.model.wish import AllowedSources, BusyPorts, JobSpec, Labels, Minutes, NodeName, Wish
 
@@ -107,8 +107,10 @@ def ports(services: Sequence[Service]) -> JsonObject:
 
 
 def _status(wish: Wish, report: Report | None) -> JsonObject:
-    if report is None:
-        report = Report(id=wish.id, observed_generation=0, phase=Phase.PENDING, since=wish.created)
+    return _PENDING | {"since": rfc3339(wish.created)} if report is None else _of_report(report)
+
+
+def _of_report(report: Report) -> JsonObject:
     status = plain(report)
     del status["schema-version"], status["id"]
     return status
@@ -116,5 +118,10 @@ def _status(wish: Wish, report: Report | None) -> JsonObject:
 
 def plain(value: Value) -> JsonObject:
     """Return a value as the JSON object it is in etcd, fields that are not set left out."""
-    plain = json.loads(value.model_dump_json(by_alias=True, exclude_none=True))
-    return dict(plain)
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+_PENDING = _of_report(
+    Report(id="anyjob", observed_generation=0, phase=Phase.PENDING, since=datetime.min.replace(tzinfo=UTC))
+)
+"""The status of a job before the first report, but for its time."""

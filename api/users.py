@@ -2,23 +2,18 @@
 
 import asyncio
 import re
-from datetime import timedelta
-from typing import TypeVar
-
-import structlog
+from datetime import datetime, timedelta
 
 from api.desk import Desk
+from api.heard import readable
 from api.problems import Finding, Problem
 from api.waiting import wait_for
-from reconciler.errors import Conflict, Unreadable
-from reconciler.model.base import USER_PATTERN, Value
+from reconciler.errors import Conflict
+from reconciler.model.base import USER_PATTERN
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.model.wish import UserQuestion
-from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put, Revision, Unchanged
-
-V = TypeVar("V", bound=Value)
-log = structlog.get_logger()
+from reconciler.store.codec import encode
+from reconciler.store.kv import Put, Revision, Unchanged
 
 ANSWER_LIFE = timedelta(minutes=5)
 """An older answer is asked for again."""
@@ -33,12 +28,27 @@ async def require_user(desk: Desk, user: str) -> None:
     Raises:
         Problem: unknown, forbidden, or nobody can tell now.
     """
+    if _is_known(desk, user):
+        return
     answer = await _answer(desk, user)
     if answer.uid is None:
         finding = Finding("user-unknown", "/user", f"The cluster does not know the user {user}.", found=user)
         raise Problem.of([finding])
     if answer.uid < desk.config.policy.minimum_uid:
         raise Problem.of([forbidden(user)])
+
+
+def _is_known(desk: Desk, user: str) -> bool:
+    """Tell whether etcd need not be asked: a yes was heard that would count there, too."""
+    answer = desk.heard.users.get(user)
+    if answer is None or answer.uid is None:
+        return False
+    return answer.uid >= desk.config.policy.minimum_uid and answer.checked >= _youngest(desk)
+
+
+def _youngest(desk: Desk) -> datetime:
+    """Return since when an answer must be to count."""
+    return desk.now() - ANSWER_LIFE
 
 
 def forbidden(user: str) -> Finding:
@@ -60,26 +70,19 @@ async def exists(desk: Desk, user: str) -> bool:
 
 async def require_cluster(desk: Desk) -> None:
     """Refuse with the nodes' reasons if the controller reports every command node as of no use."""
+    if desk.heard.is_cluster_of_use:
+        return
     listing = await desk.store.list(desk.keys.command_nodes)
-    nodes = [node for entry in listing.entries if (node := _readable(NodeReport, entry)) is not None]
+    nodes = [node for entry in listing.entries if (node := readable(NodeReport, entry)) is not None]
     if nodes and not any(node.healthy for node in nodes):
         reasons = "; ".join(f"{node.name}: {node.reason}" for node in nodes)
         raise Problem("cluster-unreachable", f"No command node of the cluster is of use: {reasons}.")
 
 
-def _readable(kind: type[V], entry: Entry) -> V | None:
-    """Return what a look of the controller gave, or None where it cannot be read: then it is as good as not known."""
-    try:
-        return decode(kind, entry)
-    except Unreadable as error:
-        log.warning("value_unreadable", message=str(error))
-        return None
-
-
 async def _answer(desk: Desk, user: str) -> UserAnswer:
-    key, youngest = desk.keys.answer(user), desk.now() - ANSWER_LIFE
+    key, youngest = desk.keys.answer(user), _youngest(desk)
     entry = await desk.store.get(key)
-    known = _readable(UserAnswer, entry) if entry is not None else None
+    known = readable(UserAnswer, entry) if entry is not None else None
     if known is not None and known.checked >= youngest:
         return known
     await _ask(desk, user)

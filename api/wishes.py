@@ -43,7 +43,12 @@ NOT_REPORTED = Reported(None, Revision(0))
 
 def new_id() -> JobId:
     """Return a job id that nobody guesses."""
-    return JobId("".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)))
+    return id_of(secrets.token_bytes(ID_LENGTH))
+
+
+def id_of(random: bytes) -> JobId:
+    """Return the job id that so many bytes spell, a letter for each; 32 letters divide 256 evenly."""
+    return JobId("".join(ID_LETTERS[byte % len(ID_LETTERS)] for byte in random))
 
 
 async def taken(desk: Desk, asked: JobRequest) -> Kept | None:

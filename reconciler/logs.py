@@ -10,6 +10,9 @@ from structlog.typing import EventDict, Processor
 SECRET_KEYS = frozenset({"token", "secret", "password", "authorization", "script"})
 """Keys whose values never reach a log, whoever binds them, in whatever case and however deep."""
 
+_FLAT = frozenset({str, int, float, bool, type(None)})
+"""Nothing lies deeper in such a value; most of what is logged is one, on every request."""
+
 LIBRARIES_LEVEL = logging.WARNING
 """Libraries speak up only when something is wrong: below this, asyncssh logs each command and aiohttp each request."""
 
@@ -22,7 +25,7 @@ def configure(level: str = "info") -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_stamps(), *_rendering()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     _adopt_libraries()
@@ -49,7 +52,10 @@ def _adopt_libraries() -> None:
 
 
 def _mask_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {key: _masked(key, value) for key, value in event.items()}
+    return {
+        key: value if type(value) in _FLAT and key not in SECRET_KEYS and key.islower() else _masked(key, value)
+        for key, value in event.items()
+    }
 
 
 def _masked(key: object, value: object) -> object:

@@ -2,11 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 from reconciler.batchscript.template import PORTS_LIMIT, TemplateWrong, parse
 from reconciler.errors import Terminal
 from reconciler.model.base import TEMPLATE_NAME_PATTERN
+
+FILES_KEPT = 256
+"""Texts of templates that stay in memory; a site has a few dozen."""
 
 
 class TemplateUnknown(Terminal):
@@ -26,9 +31,24 @@ class PortsTooMany(TemplateWrong):
         self.limit = limit
 
 
+@lru_cache(maxsize=FILES_KEPT)
+def _file(directory: Path, name: str) -> Path | None:
+    """Return where a template of this name would be; None for what names no template."""
+    return directory / name if _may_name_a_template(name) else None
+
+
+@lru_cache(maxsize=FILES_KEPT)
+def _text(file: Path, _state: tuple[int, ...]) -> str:
+    """Read a file once for each state of it. No tool can keep the time of its last change (ctime) as it was.
+
+    Only two changes of one length within a tick of the kernel's clock, 4 ms, with a look in between, are taken for one.
+    """
+    return file.read_text(encoding="utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Reads templates afresh each time: what an operator puts into the folder counts from the next job on."""
+    """Looks at the files each time: what an operator puts into the folder counts from the next job on."""
 
     directory: Path
     ports_limit: int = PORTS_LIMIT
@@ -48,11 +68,15 @@ class Library:
             TemplateUnknown: there is none of this name.
             TemplateWrong: the file cannot be read as text.
         """
-        existing = self.names()
-        if name not in existing:
-            raise TemplateUnknown(name, existing)
+        file = _file(self.directory, name)
         try:
-            return (self.directory / name).read_text(encoding="utf-8")
+            found = file.stat() if file is not None else None
+        except OSError:
+            found = None
+        if file is None or found is None or not S_ISREG(found.st_mode):
+            raise TemplateUnknown(name, self.names())
+        try:
+            return _text(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
         except (OSError, UnicodeDecodeError) as error:
             raise TemplateWrong(f"template {name} cannot be read: {error}") from error
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.batchscript.declarations import TemplateWrong, Variable, declared
 from reconciler.batchscript.tags import Use, uses
@@ -36,8 +37,9 @@ class Template:
     """What a portal may give: the declared ones in their order, then the others by name."""
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Template:
-    """Return the template's parts.
+    """Return the template's parts; those of the texts asked for last are remembered.
 
     Raises:
         TemplateWrong: no ``#!`` line, a tag that is not taken (`reconciler.batchscript.tags`), not exactly one count

@@ -28,7 +28,8 @@ characters, and without a leading dot, so that it is neither hidden nor ``..``."
 
 def rfc3339(moment: datetime) -> str:
     """Return a moment as it stands in values and keys."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]

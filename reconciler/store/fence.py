@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import structlog
@@ -10,20 +10,8 @@ import structlog
 from reconciler.errors import Conflict, ReconcilerError, Retryable, Unreachable
 from reconciler.model.base import Moment, Value
 from reconciler.store.codec import encode
-from reconciler.store.kv import (
-    Batch,
-    Entry,
-    EtcdLease,
-    Guard,
-    KeyValueStore,
-    Listing,
-    Put,
-    Removed,
-    Revision,
-    SameLife,
-    Unchanged,
-    Write,
-)
+from reconciler.store.kv import EtcdLease, Guard, KeyValueStore, Put, Removed, Revision, SameLife, Unchanged, Write
+from reconciler.store.passing import PassingStore
 
 log = structlog.get_logger()
 
@@ -57,40 +45,16 @@ class Leader(Value):
     since: Moment
 
 
-class FencedStore:
+class FencedStore(PassingStore[KeyValueStore]):
     """A store that writes only while the leader key is still the one that this process created."""
 
     def __init__(self, store: KeyValueStore, fence: SameLife) -> None:
-        self._store = store
+        super().__init__(store)
         self._fence = fence
 
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> Revision:
         """Apply the writes if the guards hold and this process still leads; see `KeyValueStore.commit`."""
         return await self._store.commit((self._fence, *guards), writes)
-
-    async def get(self, key: str) -> Entry | None:
-        """Read as `KeyValueStore.get` does."""
-        return await self._store.get(key)
-
-    async def list(self, prefix: str) -> Listing:
-        """Read as `KeyValueStore.list` does."""
-        return await self._store.list(prefix)
-
-    def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Batch, None]:
-        """Watch as `KeyValueStore.watch` does."""
-        return self._store.watch(prefix, after)
-
-    async def grant(self, ttl_s: int) -> EtcdLease:
-        """Grant as `KeyValueStore.grant` does; a lease alone changes no key."""
-        return await self._store.grant(ttl_s)
-
-    async def renew(self, etcd_lease: EtcdLease) -> int:
-        """Renew as `KeyValueStore.renew` does."""
-        return await self._store.renew(etcd_lease)
-
-    async def revoke(self, etcd_lease: EtcdLease) -> None:
-        """Revoke as `KeyValueStore.revoke` does."""
-        await self._store.revoke(etcd_lease)
 
 
 class Election:

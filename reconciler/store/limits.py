@@ -16,8 +16,8 @@ FRAME_BYTES = 48
 """The most that one guard or write takes on the wire beside its key and value."""
 
 
-def check(guards: Sequence[Guard], writes: Sequence[Write]) -> None:
-    """Return if etcd's limits admit this transaction.
+def check(guards: Sequence[Guard], writes: Sequence[Write]) -> int:
+    """Return how large a transaction is on the wire, at most, in bytes; etcd's limits admit it.
 
     Raises:
         Refused: too many operations, too large, or a key written twice; the message names the limit.
@@ -28,10 +28,13 @@ def check(guards: Sequence[Guard], writes: Sequence[Write]) -> None:
     size_bytes = sum(FRAME_BYTES + len(guard.key.encode()) for guard in guards) + sum(map(_size_bytes, writes))
     if size_bytes > BODY_LIMIT_BYTES:
         raise Refused(f"a transaction of {size_bytes} bytes exceeds etcd's limit of {BODY_LIMIT_BYTES}")
-    puts = {write.key for write in writes if isinstance(write, Put)}
-    for key, times in Counter(write.key for write in writes).items():
-        if times > 1 and key in puts:
-            raise Refused(f"a transaction writes {key} {times} times, etcd's limit is once")
+    keys = [write.key for write in writes]
+    if len(keys) > len(set(keys)):
+        puts = {write.key for write in writes if isinstance(write, Put)}
+        for key, times in Counter(keys).items():
+            if times > 1 and key in puts:
+                raise Refused(f"a transaction writes {key} {times} times, etcd's limit is once")
+    return size_bytes
 
 
 def _size_bytes(write: Write) -> int:

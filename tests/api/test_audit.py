@@ -15,7 +15,7 @@ pytestmark = pytest.mark.invariant("I11")
 
 def audited(lines: list[Any]) -> list[dict[str, object]]:
     """Return the lines of the audit without what differs from run to run."""
-    differs = {"event", "log_level", "request_id", "credential"}
+    differs = {"event", "log_level", "request_id", "credential", "took_s"}
     return [{k: v for k, v in line.items() if k not in differs} for line in lines if line["event"] == "audit"]
 
 

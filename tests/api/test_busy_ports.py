@@ -7,11 +7,11 @@ from reconciler.model.wish import BUSY_LIMIT, ForwardRequest
 from reconciler.store.codec import decode
 from tests.api.calls import OTHER, Job
 from tests.unit.api.conftest import JOB, Client, World
-from tests.unit.api.test_keyhole import OPEN, opened
+from tests.unit.api.test_keyhole import INTERNAL, OPEN, opened
 
 PORTS = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}
-FIRST, SECOND = 20007, 20008
-"""What `opened` gives."""
+FIRST, SECOND, THIRD = INTERNAL
+"""What `opened` gives, and another."""
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ async def test_a_busy_port_is_added_to_the_same_request_which_keeps_its_place_in
 
 async def test_the_answer_holds_the_new_port_once_that_is_open(world: World, job: Job) -> None:
     await job.call("forwards", PORTS | {"busy": [FIRST]})
-    await world.write(world.keys.report(JOB), with_ports(20050, SECOND))
+    await world.write(world.keys.report(JOB), with_ports(THIRD, SECOND))
     status, answer = await job.call("forwards", PORTS | {"busy": [FIRST]})
 
     assert status == 200
-    assert [service["port"] for service in answer["services"]] == [20050, SECOND]  # type: ignore[attr-defined]  # a list
+    assert [service["port"] for service in answer["services"]] == [THIRD, SECOND]  # type: ignore[attr-defined]  # a list
 
 
 async def test_what_was_said_before_changes_nothing_when_it_comes_again(world: World, job: Job) -> None:
@@ -71,14 +71,14 @@ async def test_what_was_said_before_changes_nothing_when_it_comes_again(world: W
 
 async def test_more_ports_may_turn_out_to_be_busy_and_none_is_taken_back(world: World, job: Job) -> None:
     await job.call("forwards", PORTS | {"busy": [FIRST]})
-    await world.write(world.keys.report(JOB), with_ports(20050, SECOND))
-    fewer, _ = await job.call("forwards", PORTS | {"busy": [20050]})
+    await world.write(world.keys.report(JOB), with_ports(THIRD, SECOND))
+    fewer, _ = await job.call("forwards", PORTS | {"busy": [THIRD]})
     after_fewer = await recorded(world)
-    more, _ = await job.call("forwards", PORTS | {"busy": [20050, FIRST, SECOND]})
+    more, _ = await job.call("forwards", PORTS | {"busy": [THIRD, FIRST, SECOND]})
 
     assert (fewer, more) == (409, 202)
     assert after_fewer.busy == (FIRST,)
-    assert (await recorded(world)).busy == (FIRST, SECOND, 20050)
+    assert (await recorded(world)).busy == (FIRST, SECOND, THIRD)
 
 
 @pytest.mark.parametrize("changes", [{"ports": 1}, {"nodes": ["c2"]}, {"slurm-job-id": 4712}, {"node-rank": 1}])
@@ -93,7 +93,7 @@ async def test_a_busy_port_excuses_no_other_change_of_the_request(
 
 
 @pytest.mark.invariant("I3")
-@pytest.mark.parametrize("port", [FIRST - 1, 50007, 1024])
+@pytest.mark.parametrize("port", [FIRST - 1, 50007, 1024], ids=["a neighbour", "the external one", "the lowest"])
 async def test_a_port_that_was_never_the_jobs_is_not_its_to_give_back(world: World, job: Job, port: int) -> None:
     """Else a job could have the port of another one's session closed, or all ports of the site put to rest."""
     before = await world.wishes()

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from api.audit import log_line
 from api.connections import CONNECTIONS, Caps, Connections, ListeningSocket
-from api.middleware import log_line
 
 PATIENCE_S = 20.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: door\r\n\r\n"

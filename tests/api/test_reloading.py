@@ -107,16 +107,16 @@ async def test_a_bad_file_leaves_the_last_one_in_force_and_is_said_once(
 
 
 TOKEN = "bwv_" + "t" * 43
-LINES = [
-    (credential("a", Role.VIEWER), Role.VIEWER),
-    (credential("a", Role.PORTAL).removesuffix(":portal"), Role.PORTAL),
-    (credentials.line("a", Role.OPERATOR, Token.of(TOKEN)), Role.OPERATOR),
-    (credentials.line("a", Role.VIEWER, Certificate()), Role.VIEWER),
-    ("a:certificate", Role.PORTAL),
-]
+LINES = {
+    "a password and a role": (credential("a", Role.VIEWER), Role.VIEWER),
+    "a password": (credential("a", Role.PORTAL).removesuffix(":portal"), Role.PORTAL),
+    "a token and a role": (credentials.line("a", Role.OPERATOR, Token.of(TOKEN)), Role.OPERATOR),
+    "a certificate and a role": (credentials.line("a", Role.VIEWER, Certificate()), Role.VIEWER),
+    "a certificate": ("a:certificate", Role.PORTAL),
+}
 
 
-@pytest.mark.parametrize(("line", "role"), LINES)
+@pytest.mark.parametrize(("line", "role"), LINES.values(), ids=LINES)
 def test_a_line_has_the_role_it_says_and_without_one_that_of_a_portal(line: str, role: Role) -> None:
     """Files from before there were roles keep working; a portal may all that portals need, and no force."""
     assert credentials.read(line).by_name["a"].role is role

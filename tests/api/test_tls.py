@@ -31,7 +31,7 @@ from reconciler.errors import ConfigError, Unreachable
 from tests.api.calls import INSTANCE
 from tests.contract.certificates import Authority
 from tests.unit.api.conftest import AUTHORIZATION, HASHES, JOB, SECRET, SEED, World, credential
-from tests.unit.api.test_keyhole import opened
+from tests.unit.api.test_keyhole import INTERNAL, opened
 
 KNOWN = "\n".join([credential("portal", Role.PORTAL), credentials.line("viewer", Role.VIEWER, Certificate())])
 
@@ -143,7 +143,7 @@ async def test_a_job_gives_its_signature_only_to_a_keyhole_of_the_sites_authorit
         plain = await ports_of_a_job(site, "")
 
     assert right[0] == 0
-    assert "export KEYHOLE_PORT0=20007" in right[1]
+    assert f"export KEYHOLE_PORT0={INTERNAL[0]}" in right[1]
     assert (wrong[0], plain[0]) == (1, 1)
     assert "CERTIFICATE_VERIFY_FAILED" in wrong[1]
 

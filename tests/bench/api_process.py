@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import aiohttp
 from api.client import Portal
 from api.roles import Role
 from reconciler.model.base import Value
-from reconciler.model.report import UserAnswer
+from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.store.codec import encode
 from reconciler.store.etcd import EtcdStore
 from reconciler.store.keys import Keys
@@ -27,6 +27,7 @@ from tests.unit.api.conftest import SEED, TEMPLATE, credential
 
 KEYS = Keys()
 ASKED = {"user": "alice", "template": "xpra.sh", "variables": {"image_name": "paraview.sif"}}
+AUTHORIZATION = Portal("", "operator", "right").authorization
 START_S = 30.0
 
 
@@ -35,8 +36,14 @@ class Bench:
     """What is measured: a store beside the API, the API's address, and its process."""
 
     store: EtcdStore
+    etcd: tuple[str, int]
     url: str
     pid: int
+
+    @property
+    def address(self) -> str:
+        """Host and port of the API."""
+        return self.url.removeprefix("http://")
 
     @property
     def memory_mib(self) -> float:
@@ -48,7 +55,7 @@ class Bench:
         """Return a portal's session; close it."""
         return aiohttp.ClientSession(
             self.url,
-            headers={"Authorization": Portal("", "operator", "right").authorization},
+            headers={"Authorization": AUTHORIZATION},
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
         )
@@ -68,29 +75,43 @@ async def running(folder: Path) -> AsyncIterator[Bench]:
     server.start()
     server.wait_ready()
     try:
-        config, port = _configure(folder, server)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api", "--config", config, stderr=asyncio.subprocess.DEVNULL
-        )
-        try:
-            async with EtcdStore.connect(EtcdSettings((server.endpoint,))) as store:
-                bench = Bench(store, f"http://127.0.0.1:{port}", process.pid)
-                await _ready(bench)
-                yield bench
-        finally:
-            process.terminate()
-            await process.wait()
+        async with (
+            EtcdStore.connect(EtcdSettings((server.endpoint,))) as store,
+            _api(folder, store, server.endpoint) as bench,
+        ):
+            yield bench
     finally:
         server.stop()
 
 
-def _configure(folder: Path, server: EtcdServer) -> tuple[Path, int]:
+def another(bench: Bench, folder: Path, module: str) -> AbstractAsyncContextManager[Bench]:
+    """Run another process of the API on the same etcd, from another module."""
+    folder.mkdir()
+    return _api(folder, bench.store, bench.etcd, module)
+
+
+@asynccontextmanager
+async def _api(folder: Path, store: EtcdStore, etcd: tuple[str, int], module: str = "api") -> AsyncIterator[Bench]:
+    config, port = _configure(folder, etcd)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, "--config", config, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        bench = Bench(store, etcd, f"http://127.0.0.1:{port}", process.pid)
+        await _ready(bench)
+        yield bench
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _configure(folder: Path, etcd: tuple[str, int]) -> tuple[Path, int]:
     portal, keyhole = _free_port(), _free_port()
     (folder / "xpra.sh").write_text(TEMPLATE)
     (folder / "credentials").write_text(credential("operator", Role.OPERATOR))
     (folder / "secret").touch(mode=0o600)
     (folder / "secret").write_text("s" * 64)
-    host, etcd_port = server.endpoint
+    host, etcd_port = etcd
     own = {
         "etcd-servers": [{"ip": host, "port": etcd_port}],
         "keyholed-servers": [{"ip": "127.0.0.1", "port": keyhole}],
@@ -118,8 +139,11 @@ def _free_port() -> int:
 
 
 async def _ready(bench: Bench) -> None:
-    """Wait for the API, and let the user exist."""
-    await bench.write(KEYS.answer("alice"), UserAnswer(user="alice", uid=20001, checked=datetime.now(UTC)))
+    """Wait for the API, and let the user and a command node be known, as the controller does."""
+    now = datetime.now(UTC)
+    await bench.write(KEYS.answer("alice"), UserAnswer(user="alice", uid=20001, checked=now))
+    node = NodeReport(name="command-1", healthy=True, reason="Answers.", since=now)
+    await bench.write(KEYS.command_node(node.name), node)
     async with asyncio.timeout(START_S), bench.session() as session:
         while True:
             try:

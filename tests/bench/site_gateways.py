@@ -1,31 +1,33 @@
 """What users wait for on a busy gateway, on a whole site: ``python -m tests.bench.site_gateways [restore|single]``.
 
 Needs root.
-With 1,000 leases of running jobs: from a job's request for a port, as etcd has it, to its rules in force, as read back;
+With 1,000 leases of running jobs (``--leases`` for others): from a job's request for a port, as etcd has it, to its
+rules in force, as read back, and in turns with that the least that could do it, one iptables command by ssh;
 from the flush of a gateway to packets that pass again; and, with controller, API and etcd stopped, what a session
 transfers in comparison with a DNAT rule written by hand on the same gateway to the same server. The first two with
 iptables-restore allowed, and with single commands.
 """
 
+import argparse
 import json
 import os
 import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.site import Site
-from deploy.site.daemons import Daemons
+from deploy.site.daemons import HOST, Daemons
 from deploy.site.demo.timeline import Timeline
 from deploy.site.layout import Options
 from reconciler.model.report import Report
 from tests.lab.looks import seconds_until
 from tests.lab.portal import Link, Portal
 
-HOLDERS, PORTS_EACH, REQUESTS = 10, 100, 100
+IN_USE, PORTS_EACH, REQUESTS = 1000, 100, 100
 PACE_S = 0.5
 """Between two new jobs: Slurm shall not be what is measured."""
 
@@ -80,25 +82,27 @@ def a_site(*, restore: bool) -> Iterator[Portal]:
         site.down()
 
 
-def fill(portal: Portal) -> None:
-    """Have a thousand ports leased and in force, with applications behind them."""
-    for job in [portal.submit("hundred.sh") for _ in range(HOLDERS)]:
+def fill(portal: Portal, leases: int) -> None:
+    """Have so many ports leased and in force, with applications behind them."""
+    holders = leases // PORTS_EACH
+    for job in [portal.submit("hundred.sh") for _ in range(holders)]:
         portal.wait_report(job, forwarded, f"the ports of {job} are in force", PATIENCE_S)
-    say(f"{HOLDERS * PORTS_EACH} ports leased and in force", "on two gateways")
+    say(f"{holders * PORTS_EACH} ports leased and in force", "on two gateways")
 
 
 def forwarded(report: Report) -> bool:
     return any(claim.reason == "RulesInForce" for claim in report.conditions)
 
 
-def requests(portal: Portal) -> None:
+def requests(portal: Portal, count: int) -> None:
     """Print how long many requests for a port took: to the lease, and to its rules in force."""
     seen: dict[str, dict[str, float]] = {FORWARDS: {}, LEASES: {}, REPORTS: {}}
-    with Timeline(portal.daemons) as timeline:
-        jobs = []
-        for _ in range(REQUESTS):
+    with Timeline(portal.daemons) as timeline, a_hand(portal) as by_hand_s:
+        jobs, least_s = [], []
+        for _ in range(count):
             jobs.append(portal.submit("small.sh"))
             time.sleep(PACE_S)
+            least_s.append(by_hand_s())
         deadline = time.monotonic() + PATIENCE_S
         while not seen[REPORTS].keys() >= set(jobs) and (change := timeline.next(deadline)) is not None:
             kind = next((kind for kind in seen if change.key.startswith(kind)), "")
@@ -106,9 +110,35 @@ def requests(portal: Portal) -> None:
             if kind and (kind != REPORTS or "RulesInForce" in json.dumps(value)):
                 seen[kind].setdefault(str(value.get("job", value.get("id"))), change.at)
     asked, leased, live = seen.values()
-    say(f"port request to live rule, {REQUESTS} requests", spread(live[job] - asked[job] for job in jobs))
+    say(f"port request to live rule, {count} requests", spread(live[job] - asked[job] for job in jobs))
     say("  of that, until its lease was written", spread(leased[job] - asked[job] for job in jobs))
+    say("by hand: one iptables command by ssh", spread(least_s))
     portal.remove(*jobs)
+
+
+@contextmanager
+def a_hand(portal: Portal) -> Iterator[Callable[[], float]]:
+    """Give what adds a rule to a chain that no packet sees, over a kept connection, and tells how long it took."""
+    config = json.loads(portal.site.config_file.read_text())
+    gateway, line = config["gateway-nodes"][0], str(portal.site.config_file.parent / "by-hand")
+    options = {"ControlPath": line, "BatchMode": "yes", "UserKnownHostsFile": config["ssh"]["known-hosts-file"]}
+    ssh = ["ssh", "-F", "none", "-i", config["ssh"]["private-key-file"]]
+    ssh += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    there = f"{gateway['user']}@{gateway['internal-ip']}"
+
+    def run(*words: str) -> float:
+        began = time.monotonic()
+        done = portal.site.exec(HOST, [*ssh, there, "sudo", "-n", "iptables", "-w", "-t", "nat", *words])
+        assert done.returncode == 0, done.stderr
+        return time.monotonic() - began
+
+    with portal.site.popen(HOST, [*ssh, "-M", "-N", there]) as kept:
+        try:
+            time.sleep(1)
+            run("-N", "BYHAND")
+            yield lambda: run("-A", "BYHAND", "-p", "tcp", "--dport", str(BY_HAND_PORT), "-j", "RETURN")
+        finally:
+            kept.terminate()
 
 
 def transfer_s(portal: Portal, ip: str, port: int) -> float:
@@ -157,13 +187,20 @@ def transfers(portal: Portal, link: Link) -> None:
 
 def main() -> None:
     """Measure both ways of changing rules, or one."""
+    parser = argparse.ArgumentParser(description="What users wait for on a busy gateway.")
+    parser.add_argument(
+        "way", nargs="*", choices=("restore", "single", []), help="how rules are changed (default: both)"
+    )
+    parser.add_argument("--leases", type=int, default=IN_USE, help="ports in use, in hundreds")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="requests for a port")
+    options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("a site is made of namespaces, which needs root")
-    for way in sys.argv[1:] or ("restore", "single"):
+    for way in options.way or ("restore", "single"):
         say(f"-- {way}")
         with a_site(restore=way == "restore") as portal:
-            fill(portal)
-            requests(portal)
+            fill(portal, options.leases)
+            requests(portal, options.requests)
             [link] = portal.wait_links(portal.submit("source.sh", {"mib": str(MIB)}))
             say("flush of a gateway to packets again", spread(flush(portal, link) for _ in range(FLUSHES)))
             transfers(portal, link)

@@ -18,6 +18,7 @@ from reconciler.model.base import JobId
 from reconciler.model.report import UserAnswer
 from reconciler.store.codec import encode
 from reconciler.store.etcd import EtcdStore
+from reconciler.store.grouping import GroupingStore
 from reconciler.store.keys import Keys
 from reconciler.store.kv import Delete, Put
 from reconciler.store.settings import EtcdSettings
@@ -97,6 +98,20 @@ async def test_the_api_writes_wishes_and_nothing_else(guarded: EtcdServer) -> No
     assert len(listing.entries) == 5
 
 
+async def test_of_writes_that_travel_together_only_the_one_beyond_the_role_is_refused(guarded: EtcdServer) -> None:
+    """Nested in one transaction, older releases of etcd would let all of them pass."""
+    async with EtcdStore.connect(as_user(guarded, "bwvisu-api")) as store:
+        grouping = GroupingStore(store)
+        asked = [KEYS.wish(JobId(f"{JOB}{n}")) for n in range(6)] + [KEYS.report(JOB)]
+        outcomes = await asyncio.gather(
+            *(grouping.commit([], [Put(key, b"{}")]) for key in asked), return_exceptions=True
+        )
+        listing = await store.list(KEYS.everything)
+
+    assert [type(outcome) for outcome in outcomes] == [int] * 6 + [Refused]
+    assert [entry.key for entry in listing.entries] == asked[:6]
+
+
 async def test_the_controller_removes_wishes_and_turns_no_switch_of_the_operators(guarded: EtcdServer) -> None:
     async with EtcdStore.connect(as_user(guarded, "bwvisu-controller")) as store:
         await store.commit([], [Delete(KEYS.wish(JOB)), Delete(KEYS.forward(JOB)), Delete(KEYS.exit(JOB))])
@@ -110,7 +125,9 @@ async def test_a_portal_gets_its_job_through_an_api_that_may_only_wish(guarded: 
         EtcdStore.connect(as_user(guarded, "bwvisu-controller")) as controller,
         EtcdStore.connect(as_user(guarded, "bwvisu-api")) as store,
     ):
-        desk = Desk(config=world.config, store=store, server_secret=b"s" * 64, now=lambda: datetime.now(UTC))
+        desk = Desk(
+            config=world.config, store=GroupingStore(store), server_secret=b"s" * 64, now=lambda: datetime.now(UTC)
+        )
         answer = UserAnswer(user="alice", uid=20001, checked=datetime.now(UTC))
         await controller.commit([], [Put(KEYS.answer("alice"), encode(answer))])
         headers = {"Authorization": AUTHORIZATION}

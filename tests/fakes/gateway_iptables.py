@@ -102,7 +102,7 @@ class FakeIptables:
             elif (found := re.match(r'\[ "\$mark" -le (\d+) \]', line)) and newest > int(found[1]):
                 return Finished(1, f"superseded {newest}\n", "")
             elif line.startswith("step "):
-                self._take(tuple(shlex.split(line)[1:]))
+                self._take(tuple(shlex.split(line.partition(" & ")[0])[1:]))
             elif line.startswith("restore <<"):
                 self._restore(next(lines).removeprefix("*"), lines)
         return Finished(0, "changed\n", "")

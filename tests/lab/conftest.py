@@ -12,6 +12,8 @@ import pytest
 from deploy.site import Site
 from deploy.site.daemons import Daemons
 from deploy.site.layout import Options
+from tests.lab import workers
+from tests.lab.mending import mend
 from tests.lab.portal import Portal
 from tests.lab.supervisor import Supervisor
 
@@ -60,12 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark of what only ``--long`` runs."""
+    """Register the mark of what only ``--long`` runs, and what several processes need."""
     config.addinivalue_line("markers", "long: takes minutes; run with --long")
+    workers.configure(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long forms unless asked for."""
+    """Put long modules first, and skip the long forms of tests unless asked for."""
+    workers.longest_first(items)
     if config.getoption("--long"):
         return
     for item in items:
@@ -73,19 +77,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs --long"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Note which sessions the module's tests share: those that are there before the test itself begins."""
+    if (portal := _portal_of(item)) is not None:
+        portal.shared = tuple(portal.submitted)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put what the daemons said last beside a failure: the site and its logs are gone afterwards."""
+    """Put what the daemons said last beside a failure, and make the site fit for the next test."""
     report = yield
-    portal = getattr(item, "funcargs", {}).get("portal")
-    if report.failed and isinstance(portal, Portal):
-        for name, daemon in portal.daemons.running.items():
-            said = portal.daemons.log_file(name).read_text(errors="replace").splitlines()
-            telling = [line for line in said if '"request_answered"' not in line][-LOG_LINES:]
-            report.sections.append((f"{name} (exit status {daemon.poll()})", "\n".join(telling)))
+    portal = _portal_of(item)
+    if report.failed and portal is not None:
+        report.sections.extend(_last_words(portal.daemons))
+        if trouble := mend(portal, portal.shared):
+            report.sections.append(("not mended, so later failures may be no more than its consequences", trouble))
     return report
+
+
+def _portal_of(item: pytest.Item) -> Portal | None:
+    """Return the portal that a test uses, None if it has none or if its site is down already."""
+    portal = getattr(item, "funcargs", {}).get("portal")
+    return portal if isinstance(portal, Portal) and portal.site.folder.exists() else None
+
+
+def _last_words(daemons: Daemons) -> Iterator[tuple[str, str]]:
+    for name, daemon in daemons.running.items():
+        said = daemons.log_file(name).read_text(errors="replace").splitlines()
+        telling = [line for line in said if '"request_answered"' not in line][-LOG_LINES:]
+        yield f"{name} (exit status {daemon.poll()})", "\n".join(telling)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,7 +1,9 @@
 """Looks past the API at what is really there: Slurm's queue, rules, keys, and what sudo was asked to do."""
 
+import json
 import re
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -81,8 +83,12 @@ def rules(site: Site, port: int) -> list[str]:
 
 def keys(daemons: Daemons, prefix: str = "/bwvisu/") -> dict[str, str]:
     """Return all keys below a prefix with their values."""
-    names = daemons.etcdctl("get", "--prefix", prefix, "--keys-only").split()
-    return {name: daemons.etcdctl("get", name, "--print-value-only") for name in names}
+    found = json.loads(daemons.etcdctl("get", "--prefix", prefix, "--write-out=json")).get("kvs", ())
+    return {_plain(entry["key"]): _plain(entry.get("value", "")) for entry in found}
+
+
+def _plain(encoded: str) -> str:
+    return b64decode(encoded).decode()
 
 
 def keys_of(daemons: Daemons, job: str) -> dict[str, str]:

@@ -133,9 +133,10 @@ class Network:
 
     def _cable(self, role: str, address: str, gateway_address: str) -> None:
         end, far = f"v{self.tag}{role}", f"v{self.tag}{role}g"
-        _run("ip", "link", "add", end, "type", "veth", "peer", "name", far)
+        # Made where they belong: other tests look at what the machine's own network has.
+        peer = ("peer", "name", far, "netns", self.namespace("g"))
+        _run("ip", "-netns", self.namespace(role), "link", "add", end, "type", "veth", *peer)
         for name, where, its_address in ((end, role, address), (far, "g", gateway_address)):
-            _run("ip", "link", "set", name, "netns", self.namespace(where))
             self.shell(where, f"ip address add {its_address} dev {name}; ip link set {name} up")
 
 

@@ -46,7 +46,11 @@ class Portal:
         self.site: Site = daemons.site
         self.answers: list[Answer] = []
         """Everything the API ever said to us."""
-        self._login = self._write_login()
+        self.submitted: list[str] = []
+        """Every job that `submit` wished for."""
+        self.shared: tuple[str, ...] = ()
+        """Those that the module's tests have in common."""
+        self._login = self._write_login("portal", "curlrc")
 
     def ask(self, method: str, path: str, body: str | None = None, *, login: Path | None = None) -> Answer:
         """Ask once, as ourselves or with another curl configuration for a login."""
@@ -67,7 +71,8 @@ class Portal:
         wish = {"user": "alice", "template": template, "variables": variables or {}, **more}
         answer = self.ask("POST", "/v1/jobs", json.dumps(wish))
         assert answer.status == 201, answer.text
-        return str(answer.members["id"])
+        self.submitted.append(str(answer.members["id"]))
+        return self.submitted[-1]
 
     def submit_page(self, title: str, user: str = "alice") -> str:
         return self.submit("demo-page.sh", {"page_title": title}, user=user)
@@ -128,9 +133,8 @@ class Portal:
 
     def turn(self, jobs: Sequence[str], *, paused: bool) -> None:
         """Pause jobs or let them go on, as the operator, and wait until the controller knows."""
-        name, _, password = (self.site.config_file.parent / OPERATOR).read_text().strip().partition(":")
-        login, body = self.login(name, password, "curlrc-operator"), json.dumps({"paused": paused})
-        answers = [self.ask("PATCH", f"/v1/jobs/{job}", body, login=login) for job in jobs]
+        body = json.dumps({"paused": paused})
+        answers = [self.ask("PATCH", f"/v1/jobs/{job}", body, login=self.operator) for job in jobs]
         assert [answer.status for answer in answers] == [200] * len(jobs)
         for job, answer in zip(jobs, answers, strict=True):
             told = answer.members["generation"]
@@ -140,6 +144,12 @@ class Portal:
     def password(self) -> str:
         return (self.site.config_file.parent / "portal").read_text().strip().partition(":")[2]
 
-    def _write_login(self) -> Path:
-        name = (self.site.config_file.parent / "portal").read_text().partition(":")[0]
-        return self.login(name, self.password, "curlrc")
+    @property
+    def operator(self) -> Path:
+        """The operator's login, for `ask`."""
+        return self._write_login(OPERATOR, "curlrc-operator")
+
+    def _write_login(self, who: str, file: str) -> Path:
+        """Make a curl configuration of a credential that the site has in a file."""
+        name, _, password = (self.site.config_file.parent / who).read_text().strip().partition(":")
+        return self.login(name, password, file)

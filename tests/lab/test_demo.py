@@ -11,6 +11,7 @@ import pytest
 
 from deploy.site import Options, Site
 from tests.lab.actions import LAB, lab
+from tests.lab.traces import traces
 
 DEMO_TIMEOUT_S = 180.0
 APPLICATIONS_TIMEOUT_S = 1800.0
@@ -106,24 +107,6 @@ def session_of(applications: tuple[str, Path], template: str) -> tuple[str, byte
     _, _, rest = told.partition(f"== A session of {template} ")
     picture = pictures / template.replace(".sh", ".png")
     return rest.partition(" == ")[0], picture.read_bytes()
-
-
-def said(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def traces(site: Site) -> dict[str, object]:
-    """Return what a site must not change on the machine, and what is left of it."""
-    command_lines = [entry / "cmdline" for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    alive = [line for line in command_lines if line.exists() and f"{site.folder}/".encode() in line.read_bytes()]
-    files = ("/run", "/etc", "/var/log")
-    return {
-        "links": said("ip", "-br", "link"),
-        "processes": alive,
-        "folder": site.folder.exists(),
-        # Other tests name network namespaces in /run/netns meanwhile; a site names none.
-        **{name: sorted(entry.name for entry in Path(name).iterdir() if entry.name != "netns") for name in files},
-    }
 
 
 def keys(site: Site) -> list[str]:

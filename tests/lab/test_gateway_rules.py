@@ -49,7 +49,7 @@ forgets flows with the last NAT rule, and cutting them would prove nothing."""
 @pytest.fixture(params=["nft", "legacy", "nft-restore", "legacy-restore"])
 def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Network]:
     backend, _, restore = request.param.partition("-")
-    tag = f"{os.getpid() % 10000}{next(_numbers)}"
+    tag = f"{os.getpid() % 10000:04}{next(_numbers)}"
     with Network(tag, tmp_path / "tools", backend, restore=bool(restore)) as network:
         network.shell("g", SITE_RULES)
         yield network

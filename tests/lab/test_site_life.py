@@ -8,6 +8,7 @@ import pytest
 
 from deploy.site import Options, Site, SiteError
 from tests.lab.actions import LAB, lab, ssh, submit, wait_until
+from tests.lab.traces import pids_naming, traces
 
 
 def test_up_again_says_so_and_other_options_are_refused(site: Site) -> None:
@@ -66,7 +67,7 @@ def test_two_ups_that_race_make_one_site(other_site: Site) -> None:
 
 
 def test_down_leaves_nothing_and_may_be_repeated(other_site: Site) -> None:
-    before = traces()
+    before = traces(other_site)
     other_site.up()
     submit(other_site, "sleep 300")
     namespaces = {str(Path(f"/proc/{pid}/ns/net").readlink()) for pid in pids_naming(other_site)}
@@ -75,7 +76,7 @@ def test_down_leaves_nothing_and_may_be_repeated(other_site: Site) -> None:
     assert pids_naming(other_site) == []
     assert not namespaces & used_namespaces()
     assert not other_site.folder.exists()
-    assert traces() == before
+    assert traces(other_site) == before
     assert lab(other_site, "down").returncode == 0
 
 
@@ -114,34 +115,6 @@ def test_a_folder_that_is_no_site_is_left_alone(other_site: Site) -> None:
     finally:
         (other_site.folder / "precious").unlink()
         other_site.folder.rmdir()
-
-
-def traces() -> dict[str, str]:
-    """Return what a site must not change on the machine."""
-    seen = {word: said([*words]) for word, *words in (("links", "ip", "-br", "link"), ("netns", "ip", "netns"))}
-    seen["rules"] = "\n".join(line for line in said(["iptables-save"]).splitlines() if line.startswith("-"))
-    files = ("/etc/passwd", "/etc/group", "/etc/sudoers", "/etc/hosts", "/proc/mounts")
-    seen |= {name: Path(name).read_text() for name in files}
-    return seen | {
-        name: " ".join(sorted(entry.name for entry in Path(name).iterdir()))
-        for name in ("/run", "/etc", "/etc/sudoers.d", "/var/log")
-    }
-
-
-def said(words: list[str]) -> str:
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def pids_naming(site: Site) -> list[int]:
-    """Return the processes of the machine that have the site's folder among their arguments."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and f"{site.folder}/".encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
 
 
 def used_namespaces() -> set[str]:

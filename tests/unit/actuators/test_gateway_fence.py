@@ -91,6 +91,25 @@ async def test_single_commands_end_soon_after_a_later_leader_has_marked() -> Non
     assert all(sum(a < step < b for step in steps) <= 8 for a, b in zip(looks, [*looks[1:], len(lines)], strict=True))
 
 
+async def test_only_additions_for_routes_in_one_table_run_side_by_side() -> None:
+    """Sudo takes longer than iptables: 1,000 steps one after the other took 11 s."""
+    iptables = FakeIptables()
+    await a_gateway(iptables).apply(frozenset({ONE}), 7)
+    many = [Route(port, "10.0.0.1", port) for port in range(50120, 50140)]
+    (command,) = Change(look(iptables), plan(look(iptables), many, SETTINGS), SETTINGS, 7).commands(restore=False)
+    together: list[list[str]] = [[]]
+    for line in command.stdin.splitlines():
+        if " & " in line:
+            together[-1].append(line)
+        elif line.startswith(("step ", "joined")):
+            together.append([])
+    abreast = [lines for lines in together if lines]
+    assert sum(map(len, abreast)) == 2 * len(many)
+    assert all(len({line.split()[2] for line in lines}) == 1 for lines in abreast)
+    assert all(" -I " in line for lines in abreast for line in lines)
+    assert max(map(len, abreast)) == 8
+
+
 @ways
 async def test_a_new_leaders_first_change_replaces_the_mark_and_a_restart_alone_changes_nothing(
     *, restore: bool

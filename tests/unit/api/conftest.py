@@ -1,7 +1,10 @@
 """Both doors on a store in memory, and what a controller would have written there."""
 
 import json
+import random
+import socket
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,8 +26,9 @@ from reconciler.model.base import JobId, Value
 from reconciler.model.report import NodeReport, UserAnswer
 from reconciler.model.wish import JobSpec, Wish
 from reconciler.store.codec import encode
+from reconciler.store.grouping import GroupingStore
 from reconciler.store.keys import Keys
-from reconciler.store.kv import Entry, Put
+from reconciler.store.kv import Delete, Entry, Put
 from tests.fakes.memory_store import MemoryStore
 
 SECRET = b"s" * 64
@@ -68,11 +72,15 @@ class World:
     @property
     def desk(self) -> Desk:
         """What the doors are given."""
-        return Desk(config=self.config, store=self.store, server_secret=SECRET, now=self.clock)
+        return Desk(config=self.config, store=GroupingStore(self.store), server_secret=SECRET, now=self.clock)
 
     async def write(self, key: str, value: Value) -> None:
         """Write as the controller would."""
         await self.store.commit([], [Put(key, encode(value))])
+
+    async def forget(self, key: str) -> None:
+        """Delete a key."""
+        await self.store.commit([], [Delete(key)])
 
     async def wish_for(self, job: JobId) -> None:
         """Write the wish of a job that is to call."""
@@ -163,6 +171,17 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, the lowest first: below 32768, where no connection takes one by chance."""
+    free: list[int] = []
+    for port in random.sample(range(10_000, 32_768), 1000):
+        with suppress(OSError), socket.create_server(("", port)):
+            free.append(port)
+        if len(free) == count:
+            break
+    return sorted(free)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from reconciler.model.report import Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import ForwardRequest, Wish
 from reconciler.store.codec import decode
 from tests.fakes.memory_store import Lost
-from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World
+from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World, free_ports
 
 PATH = f"/keyhole/v1/jobs/{JOB}/forwards"
 ASKED = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}
@@ -60,11 +60,12 @@ def caller(world: World, keyhole: Client) -> Caller:
     return Caller(world, keyhole)
 
 
-def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
-    """Return what the controller reports once all rules are live.
+INTERNAL = free_ports(3)
+"""The client of a batch script binds the first two, or another: free ones, for other tests may be on this machine."""
 
-    The client binds its ports: below 32768, where no connection of this machine takes one by chance.
-    """
+
+def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
+    """Return what the controller reports once all rules are live."""
     services = tuple(
         Service(
             index=index,
@@ -72,7 +73,7 @@ def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
             gateway="gateway-1",
             external_ip="203.0.113.101",
             external_port=50007 + index,
-            internal_port=20007 + index,
+            internal_port=INTERNAL[index],
             target="c1-ib0",
         )
         for index in reversed(range(ports))
@@ -83,8 +84,8 @@ def opened(slurm_id: int = 4711, restarts: int = 0, ports: int = 2) -> Report:
 
 OPEN = {
     "services": [
-        {"index": 0, "port": 20007, "gateway": "203.0.113.101", "external-port": 50007},
-        {"index": 1, "port": 20008, "gateway": "203.0.113.101", "external-port": 50008},
+        {"index": 0, "port": INTERNAL[0], "gateway": "203.0.113.101", "external-port": 50007},
+        {"index": 1, "port": INTERNAL[1], "gateway": "203.0.113.101", "external-port": 50008},
     ]
 }
 

@@ -14,7 +14,7 @@ from reconciler.model.base import JobId
 from reconciler.model.wish import ForwardRequest
 from tests.unit.api.conftest import JOB, SECRET, World
 from tests.unit.api.running import Job, address, ended
-from tests.unit.api.test_keyhole import TOKEN, opened
+from tests.unit.api.test_keyhole import INTERNAL, TOKEN, opened
 
 
 def processes_of(session: int) -> list[Path]:
@@ -37,7 +37,7 @@ async def test_a_job_gets_its_ports_as_variables_and_leaves_no_file(
     job = Job(tmp_path, shell)
     status, out, _ = await ended(await job.start([address(server)]))
 
-    assert (status, out) == (0, "20007 203.0.113.101 50007 20008 6\n")
+    assert (status, out) == (0, f"{INTERNAL[0]} 203.0.113.101 50007 {INTERNAL[1]} 6\n")
     assert list(job.folder.iterdir()) == []
 
 
@@ -75,7 +75,7 @@ async def test_a_job_that_was_told_to_come_again_does(
     status, out, _ = await ended(process)
 
     assert b"still at work" in first
-    assert (status, out.split()[0]) == (0, "20007")
+    assert (status, out.split()[0]) == (0, str(INTERNAL[0]))
 
 
 async def test_a_keyhole_that_does_not_answer_is_passed_over(
@@ -84,7 +84,7 @@ async def test_a_keyhole_that_does_not_answer_is_passed_over(
     await world.write(world.keys.report(JOB), opened())
     status, out, _ = await ended(await Job(tmp_path).start([("127.0.0.1", unused_tcp_port), address(server)]))
 
-    assert (status, out.split()[0]) == (0, "20007")
+    assert (status, out.split()[0]) == (0, str(INTERNAL[0]))
 
 
 async def test_a_job_with_a_wrong_token_ends_at_once_with_a_sentence(
@@ -120,12 +120,12 @@ async def test_a_job_whose_port_is_taken_on_its_node_gets_another_one(
         process = await Job(tmp_path).start([address(server)])
         async with asyncio.timeout(20):
             await wait_for(world.store, world.keys.forward(JOB), ForwardRequest, lambda asked: bool(asked.busy))
-        other = first.model_copy(update={"internal_port": 20050, "external_port": 50050})
+        other = first.model_copy(update={"internal_port": INTERNAL[2], "external_port": 50050})
         await world.write(world.keys.report(JOB), opened().model_copy(update={"services": (other, second)}))
         status, out, err = await ended(process)
 
-    assert (status, out) == (0, "20050 203.0.113.101 50050 20008 6\n")
-    assert "port 20007 is taken on this node; asking for another" in err
+    assert (status, out) == (0, f"{INTERNAL[2]} 203.0.113.101 50050 {INTERNAL[1]} 6\n")
+    assert f"port {INTERNAL[0]} is taken on this node; asking for another" in err
 
 
 @pytest.mark.invariant("I11")
@@ -139,5 +139,5 @@ async def test_a_module_that_somebody_put_into_the_folder_for_temporary_files_is
         (job.folder / f"{name}.py").write_text("raise SystemExit('somebody else was here')\n")
     status, out, err = await ended(await job.start([address(server)]))
 
-    assert (status, out.split()[0]) == (0, "20007")
+    assert (status, out.split()[0]) == (0, str(INTERNAL[0]))
     assert "somebody else" not in err

@@ -167,6 +167,28 @@ def test_a_template_that_is_none_is_refused_with_the_names_of_those_that_are(tmp
     assert refused.value.existing == ("real.sh",)
 
 
+def test_a_template_that_is_written_over_or_replaced_counts_at_once(tmp_path: Path) -> None:
+    """Also by one of the same length and with the old times, as copying tools make them."""
+    library, template = Library(tmp_path), tmp_path / "xpra.sh"
+    template.write_text("#!/bin/sh\necho 1\n")
+    first = template.stat()
+    times = (first.st_atime_ns, first.st_mtime_ns)
+    texts = [library.text("xpra.sh")]
+    while template.stat().st_ctime_ns == first.st_ctime_ns:  # until the kernel's clock has moved on
+        template.write_text("#!/bin/sh\necho 2\n")
+        os.utime(template, ns=times)
+    texts.append(library.text("xpra.sh"))
+    (tmp_path / "new").write_text("#!/bin/sh\necho 3\n")
+    os.utime(tmp_path / "new", ns=times)
+    (tmp_path / "new").rename(template)
+    texts.append(library.text("xpra.sh"))
+    template.unlink()
+
+    assert [text[-2] for text in texts] == ["1", "2", "3"]
+    with pytest.raises(TemplateUnknown):
+        library.text("xpra.sh")
+
+
 def test_a_library_without_a_folder_is_empty(tmp_path: Path) -> None:
     assert Library(tmp_path / "none").names() == ()
 
