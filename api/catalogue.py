@@ -1,23 +1,21 @@
 """What a portal may choose from and build on: templates, command nodes, ports."""
 
-from collections.abc import Collection
-
 from aiohttp import web
 
+from api import stored
 from api.answers import answer
 from api.desk import DESK
 from api.filters import NoQuery
-from api.lease_counts import LeaseCount, by_gateway
+from api.lease_counts import Leases
 from api.problems import Problem
 from api.queries import read_query
-from api.schemas import plain
+from api.schemas import UnreadableKey, plain
 from reconciler.batchscript.declarations import TemplateWrong, Variable
 from reconciler.batchscript.description import describe
 from reconciler.batchscript.library import Library, TemplateUnknown
 from reconciler.model.base import Value
 from reconciler.model.lease import Lease
 from reconciler.model.report import NodeReport
-from reconciler.store.codec import decode
 
 
 class TemplateShown(Value):
@@ -45,6 +43,7 @@ class CommandNodes(Value):
     """Answer to ``GET /v1/command-nodes``."""
 
     command_nodes: tuple[NodeReport, ...]
+    unreadable: tuple[UnreadableKey, ...] | None = None
 
 
 class PortUse(Value):
@@ -57,12 +56,14 @@ class PortUse(Value):
     resting: int
     """Given back, and not leased again before their quarantine ends."""
     free: int
+    """Without those whose lease cannot be read: nobody else gets them."""
 
 
 class Ports(Value):
     """Answer to ``GET /v1/ports``."""
 
     gateways: tuple[PortUse, ...]
+    unreadable: tuple[UnreadableKey, ...] | None = None
 
 
 async def templates(request: web.Request) -> web.Response:
@@ -85,21 +86,21 @@ async def command_nodes(request: web.Request) -> web.Response:
     """``GET /v1/command-nodes``: whether each command node is of use, as the controller last saw it."""
     read_query(request, NoQuery)
     desk = request.app[DESK]
-    listing = await desk.store.list(desk.keys.command_nodes)
-    nodes = tuple(decode(NodeReport, entry) for entry in listing.entries)
-    return answer(plain(CommandNodes(command_nodes=nodes)))
+    found = await stored.below(desk, desk.keys.command_nodes, NodeReport)
+    shown = CommandNodes(command_nodes=tuple(found.values.values()))
+    return answer(plain(shown) | stored.naming(found.as_named))
 
 
 async def ports(request: web.Request) -> web.Response:
     """``GET /v1/ports``: how many ports of each gateway are leased, resting and free."""
     read_query(request, NoQuery)
     desk = request.app[DESK]
-    listing = await desk.store.list(desk.keys.leases)
-    leases = [decode(Lease, entry) for entry in listing.entries]
-    of = by_gateway(leases)
-    names = dict.fromkeys([*(node.name for node in desk.config.gateway_nodes), *sorted(of)])
+    found = await stored.below(desk, desk.keys.leases, Lease)
     size = desk.config.keyholed_port_range.size
-    return answer(plain(Ports(gateways=tuple(_use(name, size, of.get(name, ())) for name in names))))
+    leases = Leases(found, size)
+    names = dict.fromkeys([*(node.name for node in desk.config.gateway_nodes), *leases.gateways])
+    uses = tuple(PortUse(gateway=name, ports=size, **leases.count(name).model_dump()) for name in names)
+    return answer(plain(Ports(gateways=uses)) | stored.naming(found.as_named))
 
 
 def _template(library: Library, name: str) -> TemplateShown:
@@ -108,7 +109,3 @@ def _template(library: Library, name: str) -> TemplateShown:
     except (TemplateWrong, TemplateUnknown) as error:  # unknown: it went between two looks
         return TemplateShown(name=name, usable=False, trouble=str(error))
     return TemplateShown(name=name, usable=True, summary=found.summary, ports=found.ports, variables=found.variables)
-
-
-def _use(gateway: str, size: int, leases: Collection[Lease]) -> PortUse:
-    return PortUse(gateway=gateway, ports=size, **LeaseCount.of(leases, size).model_dump())

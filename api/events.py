@@ -5,17 +5,15 @@ import re
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
-from api import wishes
+from api import stored, wishes
 from api.answers import answer
 from api.desk import DESK, Desk
 from api.filters import NoQuery
 from api.problems import Problem
 from api.queries import read_query
 from api.schemas import JsonObject, plain
-from reconciler.errors import Unreadable
 from reconciler.model.base import JOB_ID_PATTERN, JobId
 from reconciler.model.event import Event, controller_subject, gateway_subject
-from reconciler.store.codec import decode
 
 
 async def of_job(request: web.Request) -> web.Response:
@@ -49,15 +47,9 @@ async def of_controller(request: web.Request) -> web.Response:
 
 async def _events(desk: Desk, subject: str) -> JsonObject:
     """Return the subject's events, the oldest first; one that cannot be read hides no others."""
-    events: list[Event] = []
-    unreadable: list[JsonObject] = []
-    for entry in (await desk.store.list(desk.keys.events_of(subject))).entries:
-        try:
-            events.append(decode(Event, entry))
-        except Unreadable as error:
-            unreadable.append({"key": entry.key, "detail": str(error)})
-    events.sort(key=lambda event: (event.last, event.first))
-    return {"events": [_shown(event) for event in events], **({"unreadable": unreadable} if unreadable else {})}
+    found = await stored.below(desk, desk.keys.events_of(subject), Event)
+    events = sorted(found.values.values(), key=lambda event: (event.last, event.first))
+    return {"events": [_shown(event) for event in events]} | stored.naming(found.as_named)
 
 
 def _shown(event: Event) -> JsonObject:

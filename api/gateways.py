@@ -1,34 +1,29 @@
 """The gateways, as operators see them, and what they wish of each: cordon, drain, gone, or serve again."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple
 
-import structlog
 from aiohttp import web
 from pydantic import Field
 
+from api import stored
 from api.answers import answer
 from api.audit import note
 from api.bodies import read_body
 from api.desk import DESK, Desk
 from api.filters import NoQuery
 from api.findings import require
-from api.lease_counts import LeaseCount, by_gateway
+from api.lease_counts import Leases
 from api.middleware import caller
 from api.problems import Problem
 from api.queries import read_query
 from api.schemas import JsonObject, plain
 from reconciler.config import GatewayNode
-from reconciler.errors import Unreadable
 from reconciler.model.base import GatewayName, Value
 from reconciler.model.gateway import GATEWAY_NAME_PATTERN, GatewayReport, GatewayWish, WishedDuty
 from reconciler.model.lease import Lease
-from reconciler.store.codec import decode, encode
-from reconciler.store.kv import Entry, Put
-
-V = TypeVar("V", bound=Value)
-log = structlog.get_logger()
+from reconciler.store.codec import encode
+from reconciler.store.kv import Put
 
 
 class DutyRequest(Value):
@@ -42,14 +37,15 @@ class DutyRequest(Value):
 async def list_gateways(request: web.Request) -> web.Response:
     """``GET /v1/gateways``: every gateway that the configuration, a lease, a report or a wish names."""
     read_query(request, NoQuery)
-    return answer({"gateways": list((await _all(request.app[DESK])).values())})
+    known = await _all(request.app[DESK])
+    return answer({"gateways": list(known.gateways.values())} | stored.naming(known.unreadable))
 
 
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/gateways/<name>``: one of them."""
     read_query(request, NoQuery)
     name = _name(request)
-    return answer(_known(await _all(request.app[DESK]), name))
+    return answer((await _all(request.app[DESK])).named(name))
 
 
 async def wish(request: web.Request) -> web.Response:
@@ -57,10 +53,10 @@ async def wish(request: web.Request) -> web.Response:
     desk, name = request.app[DESK], _name(request)
     asked = require(DutyRequest, (await read_body(request)).raw)
     note(request, gateway=name, duty=asked.duty.value, reason=asked.reason)
-    _known(await _all(desk), name)
+    (await _all(desk)).named(name)
     wished = GatewayWish(name=name, duty=asked.duty, reason=asked.reason, by=caller(request), asked=desk.now())
     await desk.store.commit([], [Put(desk.keys.gateway_wish(name), encode(wished))])
-    return answer(_known(await _all(desk), name))
+    return answer((await _all(desk)).named(name))
 
 
 def _name(request: web.Request) -> GatewayName:
@@ -70,44 +66,36 @@ def _name(request: web.Request) -> GatewayName:
     return GatewayName(name)
 
 
-def _known(gateways: Mapping[str, JsonObject], name: str) -> JsonObject:
-    if name not in gateways:
-        raise Problem("gateway-unknown", f"There is no gateway {name}. There are {', '.join(gateways)}.")
-    return gateways[name]
+class _Known(NamedTuple):
+    gateways: dict[str, JsonObject]
+    unreadable: list[JsonObject]
+
+    def named(self, name: str) -> JsonObject:
+        if name not in self.gateways:
+            raise Problem("gateway-unknown", f"There is no gateway {name}. There are {', '.join(self.gateways)}.")
+        return self.gateways[name]
 
 
-async def _all(desk: Desk) -> dict[str, JsonObject]:
+async def _all(desk: Desk) -> _Known:
     """Return what is known of each gateway, by name."""
     keys, nodes = desk.keys, {node.name: node for node in desk.config.gateway_nodes}
-    wishes = await _below(desk, keys.gateway_wishes, GatewayWish)
-    reports = await _below(desk, keys.gateways, GatewayReport)
-    leases = by_gateway((await _below(desk, keys.leases, Lease)).values())
-    names = sorted({*nodes, *wishes, *reports, *leases})
-    return {
+    wished = await stored.below(desk, keys.gateway_wishes, GatewayWish)
+    reported = await stored.below(desk, keys.gateways, GatewayReport)
+    leased = await stored.below(desk, keys.leases, Lease)
+    wishes, reports, leases = wished.values, reported.values, Leases(leased, desk.config.keyholed_port_range.size)
+    names = sorted({*nodes, *wishes, *reports, *leases.gateways})
+    gateways: dict[str, JsonObject] = {
         name: {
             "name": name,
             "configured": name in nodes,
             **_of_node(nodes.get(name)),
             **({"wish": _without(plain(wishes[name]), "schema-version", "name")} if name in wishes else {}),
             **({"status": _without(plain(reports[name]), "schema-version", "name")} if name in reports else {}),
-            "leases": plain(LeaseCount.of(leases.get(name, ()), desk.config.keyholed_port_range.size)),
+            "leases": plain(leases.count(name)),
         }
         for name in names
     }
-
-
-async def _below(desk: Desk, prefix: str, kind: type[V]) -> dict[str, V]:
-    """Return the values below a prefix that can be read; the controller says which cannot."""
-    entries = (await desk.store.list(prefix)).entries
-    return {e.key.removeprefix(prefix): value for e in entries if (value := _readable(e, kind)) is not None}
-
-
-def _readable(entry: Entry, kind: type[V]) -> V | None:
-    try:
-        return decode(kind, entry)
-    except Unreadable as error:
-        log.error("value_unreadable", message=str(error))
-        return None
+    return _Known(gateways, [*wished.as_named, *reported.as_named, *leased.as_named])
 
 
 def _of_node(node: GatewayNode | None) -> JsonObject:

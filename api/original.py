@@ -61,7 +61,7 @@ class OriginalJob(Value):
     state: State
     uid: str
     details: dict[str, object]
-    """All that Slurm says of the job, as ``status.slurm`` of /v1 has it; empty until Slurm knows it."""
+    """All that a listing of Slurm says of the job, as ``status.slurm`` of /v1 has it; empty until Slurm knows it."""
 
 
 class JobMade(Value):

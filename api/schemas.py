@@ -83,6 +83,13 @@ class PortsRequest(Value):
         return rank
 
 
+class UnreadableKey(Value):
+    """A key whose value cannot be read."""
+
+    key: str
+    detail: str
+
+
 def job(wish: Wish, report: Report | None) -> JsonObject:
     """Return a job as ``/v1`` shows it; before the first report it is pending since its creation."""
     shown = plain(wish)

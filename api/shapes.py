@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, Field, create_model
 
 from api.lease_counts import LeaseCount
+from api.schemas import UnreadableKey
 from reconciler.model.base import Moment, Value
 from reconciler.model.event import Event
 from reconciler.model.gateway import GatewayReport, GatewayWish
@@ -70,16 +71,10 @@ class GatewayList(Value):
     """Answer to ``GET /v1/gateways``."""
 
     gateways: tuple[Gateway, ...]
+    unreadable: tuple[UnreadableKey, ...] | None = None
 
 
 Happened = _less(Event, "Happened", "What happened, how often, and why.", "schema_version", "subject", base=Value)
-
-
-class UnreadableKey(Value):
-    """A key whose value cannot be read."""
-
-    key: str
-    detail: str
 
 
 class Events(Value):

@@ -92,7 +92,7 @@ class Controller:
             world, sight, self.store, hands.slurm, queues.leases, sightings, hold, limits(config).settle_s
         )
         leases = LeaseController(
-            world, sight, self.store, config.gateways.quarantine_s, hold, self._duties(), queues.jobs, self.now
+            world, sight, self.store, config.quarantine_s, hold, self._duties(), queues.jobs, self.now
         )
         users = UserController(world, self.store, hands.slurm, self.informer.reached, self.now)
         nodes = NodeController(world, self.store, hands.slurm, self._gateway_reports(sight), self.informer.reached)
@@ -172,7 +172,7 @@ class Controller:
             slurm=hands.slurm,
             scripts=scripts,
             ports=self._ports(sight),
-            forcing=Forcing(self.world, self.store, config.gateways.quarantine_s, self.informer.reached, self.now),
+            forcing=Forcing(self.world, self.store, config.quarantine_s, self.informer.reached, self.now),
             duties=self._duties(),
             queues=self.queues,
             reached=self.informer.reached,
@@ -184,7 +184,7 @@ class Controller:
 def _port_settings(config: Config) -> PortSettings:
     return PortSettings(
         hostname_suffix=config.forwarding_hostname_suffix,
-        quarantine_s=config.gateways.quarantine_s,
+        quarantine_s=config.quarantine_s,
         external_ips={GatewayName(g.name): str(g.external_ip) for g in config.gateway_nodes},
     )
 

@@ -22,10 +22,19 @@ class TemplateUnknown(Terminal):
         self.existing = existing
 
 
+class PortsTooMany(TemplateWrong):
+    """The template asks for more ports than a job may have here."""
+
+    def __init__(self, ports: int, limit: int) -> None:
+        super().__init__(f"it asks for {ports} ports, and a job may have {limit} (keyholed-max-forwarders-per-job)")
+        self.ports = ports
+        self.limit = limit
+
+
 @lru_cache(maxsize=FILES_KEPT)
 def _file(directory: Path, name: str) -> Path | None:
-    """Return where a template of this name would be; None for what is no plain name."""
-    return directory / name if re.fullmatch(TEMPLATE_NAME_PATTERN, name) else None
+    """Return where a template of this name would be; None for what names no template."""
+    return directory / name if _may_name_a_template(name) else None
 
 
 @lru_cache(maxsize=FILES_KEPT)
@@ -35,15 +44,6 @@ def _text(file: Path, _state: tuple[int, ...]) -> str:
     Only two changes of one length within a tick of the kernel's clock, 4 ms, with a look in between, are taken for one.
     """
     return file.read_text(encoding="utf-8")
-
-
-class PortsTooMany(TemplateWrong):
-    """The template asks for more ports than a job may have here."""
-
-    def __init__(self, ports: int, limit: int) -> None:
-        super().__init__(f"it asks for {ports} ports, and a job may have {limit} (keyholed-max-forwarders-per-job)")
-        self.ports = ports
-        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)

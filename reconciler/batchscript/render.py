@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pystache
 
 from reconciler.batchscript.forwarding import KeyholeCall, client_lines, request_lines
-from reconciler.batchscript.template import parse
+from reconciler.batchscript.template import Template, parse
 from reconciler.batchscript.variables import VariablesWrong, require_fit, with_defaults
 from reconciler.model.base import JobId
 
@@ -41,7 +41,7 @@ def render(template_text: str, variables: Mapping[str, str], context: ScriptCont
     """
     template = parse(template_text)
     require_fit(template, variables)
-    values = with_defaults(template, variables) | _standard(context, template.names)
+    values = _said(template, with_defaults(template, variables)) | _standard(context, template.names)
     head = _fill(template.head, values)
     if not template.is_shell:
         return head
@@ -74,6 +74,21 @@ def _standard(context: ScriptContext, names: frozenset[str]) -> dict[str, str]:
     if "home" in names and not re.fullmatch(HOME_PATTERN, context.home):
         raise VariablesWrong(missing=(), surplus=(), wrong={"home": HOME_PATTERN})
     return {"job_id": context.job, "user": context.user, "home": context.home}
+
+
+class _No(str):
+    """A value that is filled in as it is, and opens no section."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def _said(template: Template, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values so that a boolean's ``false`` opens no section; for mustache only the empty text opens none."""
+    booleans = {variable.name for variable in template.variables if variable.type == "boolean"}
+    return {name: _No(value) if name in booleans and value == "false" else value for name, value in values.items()}
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

@@ -1,12 +1,12 @@
 """Reading a template: its names, its one request for ports, and what it may not hold."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from reconciler.batchscript.declarations import TemplateWrong, Variable, declared
-from reconciler.model.base import VARIABLE_NAME_PATTERN
+from reconciler.batchscript.tags import Use, uses
 
 __all__ = ["PORTS_LIMIT", "SHELLS", "STANDARD_VARIABLES", "Template", "TemplateWrong", "parse"]
 
@@ -19,9 +19,7 @@ SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 PORTS_LIMIT = 1000
 """No configuration allows a job more (``keyholed-max-forwarders-per-job``)."""
 
-_TAG = re.compile(r"\{\{\s*(?P<kind>[!>&/#^={]?)\s*(?P<name>.*?)\s*\}?\}\}", re.DOTALL)
 _REQUEST = re.compile(r"^#KEYHOLE-REQUEST-PORTS\b(?P<count>.*)$", re.MULTILINE)
-_REFUSED = {">": "a partial", "/": "the end of a section", "#": "a section", "^": "a section", "=": "other delimiters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Template:
     ports: int
     tail: str
     names: frozenset[str]
-    """Of everything that is filled in, the standard variables included."""
+    """Of everything that is filled in or that a section depends on, the standard variables included."""
     variables: tuple[Variable, ...]
     """What a portal may give: the declared ones in their order, then the others by name."""
 
@@ -44,8 +42,8 @@ def parse(text: str) -> Template:
     """Return the template's parts; those of the texts asked for last are remembered.
 
     Raises:
-        TemplateWrong: no ``#!`` line, a tag other than ``{{name}}`` or a comment, not exactly one count of ports, or
-            a declaration of a variable that is wrong or never used.
+        TemplateWrong: no ``#!`` line, a tag that is not taken (`reconciler.batchscript.tags`), not exactly one count
+            of ports, a request for them inside a section, or a declaration of a variable that is wrong or never used.
     """
     interpreter = _interpreter(text)
     is_shell = interpreter in SHELLS
@@ -54,15 +52,15 @@ def parse(text: str) -> Template:
         reason = "#KEYHOLE-REQUEST-PORTS may stand in a template once, not more often"
         raise TemplateWrong(reason, _line(text, requests[1].start()))
     if not requests:
-        names = frozenset(_names(text, 1))
-        return Template(is_shell, text, 0, "", names, _variables(text, names))
+        used = tuple(uses(text, 1))
+        return Template(is_shell, text, 0, "", _names(used), _variables(text, used))
     request, line = requests[0], _line(text, requests[0].start())
     if not is_shell:
         raise TemplateWrong(f"#KEYHOLE-REQUEST-PORTS needs a shell, not {interpreter}", line)
     head, tail = text[: request.start()], text[request.end() :]
     ports = _count(request["count"].strip(), line)
-    names = frozenset((*_names(head, 1), *_names(tail, line)))
-    return Template(is_shell, head, ports, tail, names, _variables(text, names))
+    used = (*uses(head, 1), *uses(tail, line))
+    return Template(is_shell, head, ports, tail, _names(used), _variables(text, used))
 
 
 def _interpreter(text: str) -> str:
@@ -81,28 +79,16 @@ def _count(text: str, line: int) -> int:
     return int(text)
 
 
-def _names(text: str, first_line: int) -> Iterator[str]:
-    """Yield the names in a part of a template that begins in a certain line."""
-    for tag in _TAG.finditer(text):
-        line = first_line - 1 + _line(text, tag.start())
-        if tag["kind"] in _REFUSED:
-            reason = f"{tag[0]!r} is {_REFUSED[tag['kind']]}: a template may hold only {{{{name}}}}"
-            raise TemplateWrong(reason, line)
-        if tag["kind"] == "!":
-            continue
-        if not re.fullmatch(VARIABLE_NAME_PATTERN, tag["name"]):
-            raise TemplateWrong(f"{tag[0]!r} is no name of a variable: {VARIABLE_NAME_PATTERN}", line)
-        yield tag["name"]
-    opened = _TAG.sub(lambda tag: "\n" * tag[0].count("\n"), text)
-    if "{{" in opened:
-        raise TemplateWrong("a tag opens with {{ and is not closed", first_line - 1 + _line(opened, opened.index("{{")))
-
-
 def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-def _variables(text: str, names: frozenset[str]) -> tuple[Variable, ...]:
+def _names(used: Iterable[Use]) -> frozenset[str]:
+    return frozenset(use.name for use in used)
+
+
+def _variables(text: str, used: Sequence[Use]) -> tuple[Variable, ...]:
+    names = _names(used)
     known = {variable.name: (line, variable) for line, variable in declared(text)}
     for name, (line, _) in known.items():
         if name in STANDARD_VARIABLES:
@@ -110,4 +96,13 @@ def _variables(text: str, names: frozenset[str]) -> tuple[Variable, ...]:
         if name not in names:
             raise TemplateWrong(f"variable {name} is declared and never used", line)
     others = sorted(names.difference(STANDARD_VARIABLES, known))
-    return (*(variable for _, variable in known.values()), *(Variable(name=name) for name in others))
+    variables = (*(variable for _, variable in known.values()), *(Variable(name=name) for name in others))
+    needed = frozenset(use.name for use in used if use.needs_value)
+    return tuple(_optional(variable, variable.name not in needed) for variable in variables)
+
+
+def _optional(variable: Variable, is_guarded: bool) -> Variable:
+    """Return a variable that only its own sections use as one that may be left out: they are not opened then."""
+    if not is_guarded or variable.default is not None:
+        return variable
+    return variable.model_copy(update={"default": ""})

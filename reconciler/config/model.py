@@ -105,7 +105,8 @@ class Debug(Section):
     """Switches for debugging only."""
 
     keyholed_static_forwarding: Flag = False
-    """Always lease the lowest ports of the range, in order."""
+    """Always lease the lowest ports of the range, in order, and let none rest before it is leased again unless
+    `gateways.quarantine-s` is given: so a job has the same port each time, if no other one has it then."""
 
 
 class Config(Section):
@@ -154,6 +155,12 @@ class Config(Section):
     """How Slurm is asked."""
     ssh: Ssh = Ssh()
     """How nodes are reached."""
+
+    @property
+    def quarantine_s(self) -> float:
+        """How long a released port rests; not at all where debugging wants the same one again."""
+        is_given = "quarantine_s" in self.gateways.model_fields_set
+        return self.gateways.quarantine_s if is_given or not self.debug.keyholed_static_forwarding else 0.0
 
     @field_validator("gateway_nodes")
     @classmethod

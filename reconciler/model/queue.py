@@ -35,6 +35,20 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Allotment:
+    """What Slurm gives a job, or will, and on whose account; None where it does not say."""
+
+    partition: str | None = None
+    """While it waits there may be several, with commas between them."""
+    account: str | None = None
+    qos: str | None = None
+    cpus: int | None = None
+    """All that it has, or has asked for."""
+    memory: str | None = None
+    """The least that it has asked for of each node, or of each CPU, as squeue prints it: ``4G``."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRow:
     """One Slurm job of ours in a listing."""
 
@@ -52,6 +66,7 @@ class QueueRow:
     """Slurm's reason why it waits or why it ended; may be empty."""
     time_limit_minutes: int | None = None
     """`NO_LIMIT` where it has none; None where Slurm does not say."""
+    allotment: Allotment = Allotment()
     expected_start: datetime | None = field(default=None, compare=False)
     """While it waits. An estimate that moves in every cycle of the scheduler: a row with a new one is not a new row."""
     queue_position: int | None = field(default=None, compare=False)

@@ -74,6 +74,15 @@ class SlurmRecord(Value):
     ends: Moment | None = None
     time_limit_minutes: int | None = None
     """As Slurm has it; None: not seen yet, or no limit."""
+    partition: str | None = None
+    """While the job waits there may be several, with commas between them."""
+    account: str | None = None
+    """Whom Slurm charges."""
+    qos: str | None = None
+    cpus: int | None = None
+    """All that the job has, or has asked for."""
+    memory: str | None = None
+    """The least that it has asked for of each node, or of each CPU, as squeue prints it: ``4G``."""
     limit_change: LimitChange | None = None
     """The last one that was asked for and is not to be seen."""
     expected_start: Moment | None = None

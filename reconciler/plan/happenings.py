@@ -29,6 +29,7 @@ TOLD_CONDITIONS: dict[tuple[str, str], Level] = {
     ("Removed", "PortsOpen"): "info",
     ("Removed", "SlurmJobAlive"): "info",
     ("Removed", "AwaitingSlurm"): "info",
+    **{("Ending", reason): "info" for reason in ("TimeLimitEnds", "LifetimeEnds", "IdleEnds")},
 }
 """Type and reason of the conditions that are events of their own; the others are told by the change of phase."""
 

@@ -1,6 +1,6 @@
 """What may be concluded about a job in Slurm from its record and the listings. Absence is not evidence (I2)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 
 from reconciler.model.decision import Limits, Seen
@@ -124,6 +124,7 @@ def _updated(record: SlurmRecord, row: QueueRow) -> SlurmRecord:
             "requeues": record.requeues + requeued,
             "started": None if row.stage is Stage.WAITING and requeued else started,
             "ends": row.ends,
+            **asdict(row.allotment),
             "time_limit_minutes": row.time_limit_minutes if row.time_limit_minutes != NO_LIMIT else None,
             "expected_start": None,
             "queue_position": None,

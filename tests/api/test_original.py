@@ -3,8 +3,7 @@
 What the page promises an existing portal: addresses, fields, states, status codes and sentences.
 """
 
-import json
-from urllib.parse import quote
+from datetime import timedelta
 
 import pytest
 
@@ -12,32 +11,48 @@ from reconciler.model.base import JobId
 from reconciler.model.report import Condition, Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import Wish
 from reconciler.store.kv import Delete
+from tests.api.original import ASKED, VARIABLES, submitted
 from tests.unit.api.conftest import NOON, Client, World
 
-VARIABLES = {
-    "expected_runtime_in_minutes": "15",
-    "number_of_nodes": "1",
-    "tasks_per_node": "1",
-    "image_name": "ubuntu_nemo.simg",
+pytestmark = pytest.mark.usefixtures("original_site")
+
+SLURM = SlurmRecord(
+    attempt=1,
+    intended=NOON,
+    job_id=4711,
+    submitted=NOON,
+    state="RUNNING",
+    reason="Prolog",
+    nodes=("c1", "c2"),
+    started=NOON + timedelta(seconds=5),
+    ends=NOON + timedelta(hours=2),
+    time_limit_minutes=120,
+    partition="visu",
+    account="chem",
+    qos="normal",
+    cpus=16,
+    memory="4G",
+)
+DETAILS = {
+    "attempt": 1,
+    "intended": "2026-01-01T12:00:00.000Z",
+    "job-id": 4711,
+    "submitted": "2026-01-01T12:00:00.000Z",
+    "state": "RUNNING",
+    "reason": "Prolog",
+    "nodes": ["c1", "c2"],
+    "requeues": 0,
+    "node-failures": 0,
+    "started": "2026-01-01T12:00:05.000Z",
+    "ends": "2026-01-01T14:00:00.000Z",
+    "time-limit-minutes": 120,
+    "partition": "visu",
+    "account": "chem",
+    "qos": "normal",
+    "cpus": 16,
+    "memory": "4G",
 }
-ASKED = {"uid": "testuser", "template-name": "template_xpra.txt", "variables": VARIABLES}
-TEMPLATE = "#!/bin/bash\n" + "".join(f"echo {{{{{name}}}}}\n" for name in VARIABLES)
 LINK = {"internal-port": 50007, "external-port": 50007, "external-ip": "129.206.9.248"}
-
-
-@pytest.fixture(autouse=True)
-async def _cluster(world: World) -> None:
-    """Have a user and the site's template."""
-    await world.answer("testuser", 20001)
-    await world.answer("nobody-here", None)
-    (world.config.templates_directory / "template_xpra.txt").write_text(TEMPLATE)
-
-
-async def submitted(portal: Client) -> str:
-    """Ask for a job and return its id."""
-    response = await portal.post("/jobs", json=ASKED)
-    assert response.status == 200
-    return str((await response.json())["job-id"])
 
 
 async def reported(world: World, job: str, phase: Phase) -> None:
@@ -57,7 +72,7 @@ async def reported(world: World, job: str, phase: Phase) -> None:
         observed_generation=1,
         phase=phase,
         since=NOON,
-        slurm=SlurmRecord(attempt=1, intended=NOON, job_id=4711, state="RUNNING", nodes=("c1",)),
+        slurm=SLURM,
         services=(service,) if phase not in {Phase.PENDING, Phase.SUBMITTED} else (),
         conditions=over if phase is Phase.FINISHED else (),
     )
@@ -112,12 +127,18 @@ async def test_each_phase_is_one_of_the_five_states_and_links_are_shown_from_ava
     assert (shown["state"], shown["services"]) == (state, services)
 
 
-async def test_the_details_are_what_slurm_says(world: World, portal: Client) -> None:
+async def test_a_job_is_shown_whole_with_all_that_slurm_says(world: World, portal: Client) -> None:
     job = await submitted(portal)
-    await reported(world, job, Phase.RUNNING)
-    details = (await (await portal.get(f"/jobs/{job}")).json())["details"]
+    await reported(world, job, Phase.AVAILABLE)
 
-    assert (details["job-id"], details["state"], details["nodes"]) == (4711, "RUNNING", ["c1"])
+    assert await (await portal.get(f"/jobs/{job}")).json() == {
+        "job-id": job,
+        "batch-script": {"template-name": "template_xpra.txt", "variables": VARIABLES},
+        "services": [LINK],
+        "state": "available",
+        "uid": "testuser",
+        "details": DETAILS,
+    }
 
 
 async def test_the_list_holds_the_ids_of_all_jobs_that_are_not_over(world: World, portal: Client) -> None:
@@ -183,79 +204,6 @@ async def test_a_user_is_known_to_the_cluster_or_not(portal: Client, name: str, 
         assert await response.json() == {"response": "success"}
 
 
-@pytest.mark.parametrize("value", ["a b", "a;b", "$(id)", "a\nb", "a'b", 'a"b', "ä", "a\x00", "../up", 7, None, ["a"]])
-async def test_a_variable_that_holds_another_character_is_refused_and_named(
-    world: World, portal: Client, value: object
-) -> None:
-    before = await world.wishes()
-    response = await portal.post("/jobs", json=ASKED | {"variables": VARIABLES | {"image_name": value}})
-
-    assert response.status == 422
-    assert (await response.json())["field"] == "/variables/image_name"
-    assert await world.wishes() == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "paraview-5.11.1.sh",
-        "template xpra.txt",
-        "a+b.sh",
-        "a..b",
-        "100%.sh",
-        "{{x}}.sh",
-        "-f",
-        "'; id; '",
-        "münchen.sh",
-    ],
-)
-async def test_a_template_may_have_any_name_that_the_page_allows(world: World, portal: Client, name: str) -> None:
-    """The page forbids the slash, the backslash and the line break only; more than half of these were refused."""
-    (world.config.templates_directory / name).write_text(TEMPLATE)
-    made = await portal.post("/jobs", json=ASKED | {"template-name": name})
-    job = (await made.json())["job-id"]
-    shown = await (await portal.get(f"/jobs/{job}")).json()
-    described = await portal.get(f"/v1/templates/{quote(name, safe='')}")
-    script = await portal.get(f"/v1/jobs/{job}/script")
-
-    assert (made.status, shown["batch-script"]["template-name"]) == (200, name)
-    assert (described.status, (await described.json())["name"], script.status) == (200, name, 200)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("a/b.txt", "a\\b.txt", "a\nb.txt", "../template_xpra.txt", "none.txt"),
-        *("", ".", "..", ".hidden", "a\x00", "a\x1b[2J", "a\u2028b", "a" * 256),
-    ],
-)
-async def test_a_template_with_a_wrong_name_is_refused_in_the_interfaces_own_words(
-    world: World, portal: Client, name: str
-) -> None:
-    before = await world.wishes()
-    response = await portal.post("/jobs", json=ASKED | {"template-name": name})
-
-    assert (response.status, response.content_type) == (422, "application/json")
-    assert (await response.json())["field"] == "/template-name"
-    assert await world.wishes() == before
-
-
-async def test_a_user_who_does_not_exist_gets_no_job(world: World, portal: Client) -> None:
-    before = await world.wishes()
-    response = await portal.post("/jobs", json=ASKED | {"uid": "nobody-here"})
-
-    assert (response.status, (await response.json())["field"]) == (422, "/uid")
-    assert await world.wishes() == before
-
-
-@pytest.mark.parametrize("missing", ["uid", "template-name"])
-async def test_a_missing_field_is_named(portal: Client, missing: str) -> None:
-    asked = {name: value for name, value in ASKED.items() if name != missing}
-    problem = await (await portal.post("/jobs", json=asked)).json()
-
-    assert (problem["status"], problem["field"]) == (422, f"/{missing}")
-
-
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -284,12 +232,3 @@ async def test_the_same_job_is_seen_through_both_interfaces(world: World, portal
     assert (new["id"], new["spec"]["user"], new["spec"]["template"]) == (job, old["uid"], "template_xpra.txt")
     assert new["status"]["phase"] == old["state"] == "available"
     assert new["status"]["services"][0]["external-port"] == old["services"][0]["external-port"]
-
-
-async def test_a_request_with_a_key_may_be_sent_again(world: World, portal: Client) -> None:
-    """The original has no such header; a portal that adds it loses its fear of lost answers."""
-    headers = {"Idempotency-Key": "session-42"}
-    ids = {json.dumps(await (await portal.post("/jobs", json=ASKED, headers=headers)).json()) for _ in range(3)}
-
-    assert len(ids) == 1
-    assert len((await world.store.list(world.keys.wishes)).entries) == 1

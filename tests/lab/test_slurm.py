@@ -117,10 +117,11 @@ async def test_a_second_job_of_the_same_name_waits(slurm: Slurm, job: JobId) -> 
 
 async def test_a_listing_tells_time_limits_and_the_place_in_the_queue(slurm: Slurm, job: JobId) -> None:
     await slurm.submit(a_submission(job, options=("--time=90",)))
-    await slurm.submit(replace(a_submission(job, options=("--time=1-02:00:00",)), attempt=2))
+    await slurm.submit(replace(a_submission(job, options=("--time=1-02:00:00", "--mem=100M")), attempt=2))
     first, second = await rows_of(slurm, job)
     assert (first.time_limit_minutes, second.time_limit_minutes) == (90, 26 * 60)
     assert second.queue_position is not None
+    assert (second.allotment.partition, second.allotment.cpus, second.allotment.memory) == ("visu", 1, "100M")
     for node in slurm.nodes:
         await slurm.learn_rights(node.name)
     assert {node.sets_time_limits for node in slurm.nodes} == {False}

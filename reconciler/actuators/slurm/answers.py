@@ -10,7 +10,7 @@ from reconciler.actuators.slurm.nodelist import expand
 from reconciler.actuators.slurm.states import stage_of
 from reconciler.errors import NodeUnfit, Refused, UnexpectedOutput, Unreachable
 from reconciler.model.base import SlurmId
-from reconciler.model.queue import NO_LIMIT, Account, QueueListing, QueueRow, Stage
+from reconciler.model.queue import NO_LIMIT, Account, Allotment, QueueListing, QueueRow, Stage
 
 CLOCKS_APART_MAX = timedelta(minutes=10)
 """No job was submitted this long after we asked: its time is not UTC, so sudo did not let TZ through."""
@@ -138,7 +138,8 @@ def listed(finished: Finished, nonce: str, marks: Marks, asked: datetime) -> Que
 
 def _row(line: str, marks: Marks) -> QueueRow | None:
     try:
-        place, slurm_id, user, state, submitted, started, ends, limit, _, nodes, rest = line.split("|", 10)
+        place, slurm_id, user, state, submitted, started, ends, limit, *allotted, nodes, rest = line.split("|", 14)
+        partition, account, qos, cpus, memory = allotted
         reason, name, comment = rest.rsplit("|", 2)
     except ValueError:
         return None  # ours have every field and no further bar
@@ -158,9 +159,21 @@ def _row(line: str, marks: Marks) -> QueueRow | None:
         ends=None if stage is Stage.WAITING else _moment(ends),
         reason="" if reason == "None" else reason,
         time_limit_minutes=minutes_of(limit),
+        allotment=Allotment(
+            partition=_word(partition),
+            account=_word(account),
+            qos=_word(qos),
+            cpus=int(cpus) if cpus.isdecimal() else None,
+            memory=_word(memory),
+        ),
         expected_start=_moment(started) if stage is Stage.WAITING else None,
         queue_position=int(place) if stage is Stage.WAITING and place.isdecimal() else None,
     )
+
+
+def _word(text: str) -> str | None:
+    """Return a name that squeue printed; it writes ``(null)`` or ``N/A`` where there is none."""
+    return None if text in {"", "(null)", "N/A"} else text
 
 
 def minutes_of(limit: str) -> int | None:

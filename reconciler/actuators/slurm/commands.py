@@ -12,9 +12,9 @@ from reconciler.model.queue import Account, QueueRow, Submission
 ENGLISH = ("env", "LC_ALL=C")
 """sudo speaks the node's language unless told otherwise. Not for sbatch: a job inherits its environment."""
 
-ROW_FORMAT = "%i|%u|%T|%V|%S|%e|%l|%P|%N|%r|%j|%k"
-"""Id, user, state, submit, start and end time, time limit, partition, nodes, reason; last what a user may choose: name
-and comment."""
+ROW_FORMAT = "%i|%u|%T|%V|%S|%e|%l|%P|%a|%q|%C|%m|%N|%r|%j|%k"
+"""Id, user, state, submit, start and end time, time limit, partition, account, QOS, CPUs, memory, nodes, reason; last
+what a user may choose: name and comment."""
 
 _OURS_WITH_PLACES = """
 $1 != nonce { if (index($0, end) == 1) print; next }

@@ -10,7 +10,7 @@ from reconciler.actuators.slurm.marks import Marks
 from reconciler.actuators.slurm.states import STAGES, stage_of
 from reconciler.errors import NodeUnfit, Refused, Retryable, UnexpectedOutput, Unreachable
 from reconciler.model.base import JobId
-from reconciler.model.queue import NO_LIMIT, Account, QueueListing, Stage
+from reconciler.model.queue import NO_LIMIT, Account, Allotment, QueueListing, Stage
 
 MARKS = Marks(b"s" * 32, "main")
 JOB = JobId("k3f9x2")
@@ -21,8 +21,9 @@ NONCE = "0123456789abcdef"
 def a_row(state: str = "RUNNING", nodes: str = "c[1-2]", reason: str = "None", user: str = "alice") -> str:
     times = "2026-01-01T10:00:00|2026-01-01T10:00:05|2026-01-01T12:00:05|2:00:00"
     place = "3" if state == "PENDING" else ""
+    allotted = "chem|normal|16|4G"
     mark = f"{MARKS.name(JOB)}|{MARKS.comment(JOB, 2, 'alice')}"
-    return f"{NONCE}|{place}|4711|{user}|{state}|{times}|visu|{nodes}|{reason}|{mark}\n"
+    return f"{NONCE}|{place}|4711|{user}|{state}|{times}|visu|{allotted}|{nodes}|{reason}|{mark}\n"
 
 
 def listed(*rows: str, end: str = f"{NONCE} squeue ended 0\n") -> QueueListing:
@@ -35,6 +36,13 @@ def test_a_row_of_ours_is_read_whole() -> None:
     assert (row.state, row.stage, row.nodes, row.reason) == ("RUNNING", Stage.ACTIVE, ("c1", "c2"), "")
     assert row.submitted == datetime(2026, 1, 1, 10, 0, tzinfo=UTC)
     assert row.ends == row.submitted + timedelta(hours=2, seconds=5)
+    assert row.allotment == Allotment("visu", "chem", "normal", 16, "4G")
+
+
+def test_what_slurm_does_not_say_of_an_allotment_is_left_out() -> None:
+    """A site without accounting has neither accounts nor QOS."""
+    (row,) = listed(a_row("PENDING").replace("|visu|chem|normal|16|", "|visu,long|(null)|N/A||")).rows
+    assert row.allotment == Allotment("visu,long", None, None, None, "4G")
 
 
 def test_a_waiting_jobs_estimates_are_told_apart_from_a_start() -> None:

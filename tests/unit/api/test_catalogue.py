@@ -7,6 +7,7 @@ import pytest
 from reconciler.batchscript.token import MASKED, job_token
 from reconciler.model.base import GatewayName, JobId
 from reconciler.model.lease import Lease
+from reconciler.store.kv import Put
 from tests.unit.api.conftest import ASKED, NOON, SECRET, Client, World
 
 PORTS_TEMPLATE = """#!/bin/bash
@@ -144,6 +145,34 @@ async def test_ports_are_counted_for_every_gateway(world: World, portal: Client)
 
     assert used == {"gateway": "gateway-1", "ports": 10001, "leased": 2, "resting": 1, "free": 9998}
     assert (unused["gateway"], unused["free"]) == ("gateway-2", 10001)
+
+
+async def test_a_lease_that_cannot_be_read_is_named_and_counts_as_taken(world: World, portal: Client) -> None:
+    """One of them made the whole answer an error; nobody is given its port."""
+    key = world.keys.lease(GatewayName("gateway-2"), 50001)
+    await world.store.commit([], [Put(key, b"{")])
+    response = await portal.get("/v1/ports")
+    ports = await response.json()
+    gateways = await (await portal.get("/v1/gateways")).json()
+
+    assert response.status == 200
+    assert [(use["leased"], use["resting"], use["free"]) for use in ports["gateways"]] == [(0, 0, 10001), (0, 0, 10000)]
+    assert [gateway["leases"]["free"] for gateway in gateways["gateways"]] == [10001, 10000]
+    assert [shown["key"] for shown in ports["unreadable"]] == [key]
+    assert gateways["unreadable"] == ports["unreadable"]
+
+
+async def test_a_command_nodes_report_that_cannot_be_read_is_named_and_hides_no_other(
+    world: World, portal: Client
+) -> None:
+    await world.node("command-1", healthy=True)
+    await world.store.commit([], [Put(world.keys.command_node("command-2"), b"[]")])
+    response = await portal.get("/v1/command-nodes")
+    shown = await response.json()
+
+    assert response.status == 200
+    assert [node["name"] for node in shown["command-nodes"]] == ["command-1"]
+    assert [unreadable["key"] for unreadable in shown["unreadable"]] == [world.keys.command_node("command-2")]
 
 
 @pytest.mark.parametrize("path", ["/v1/templates", "/v1/ports", "/v1/command-nodes"])

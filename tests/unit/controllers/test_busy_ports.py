@@ -12,13 +12,14 @@ from tests.unit.controllers.site import FIRST_PORT, Site, make_site
 pytestmark = pytest.mark.looptime
 
 JOB, OTHER = "k3f9x2", "other1"
+STATIC = ((("debug", "keyholed-static-forwarding"), "True"), (("gateways", "quarantine-s"), 60.0))
 SECOND_PORT, THIRD_PORT = FIRST_PORT + 1, FIRST_PORT + 2
 
 
 @pytest.fixture
 async def static(tmp_path: Path) -> AsyncGenerator[Site, None]:
     """Give a site whose ports are leased from the lowest."""
-    site = make_site(tmp_path, (("debug", "keyholed-static-forwarding"), "True"))
+    site = make_site(tmp_path, *STATIC)
     site.start()
     yield site
     await site.stop()
@@ -78,7 +79,7 @@ async def test_a_job_that_must_stay_on_a_full_gateway_keeps_nobody_from_another_
     """Its request was counted as ahead on every gateway, and where it had to stay there never was room."""
     site = make_site(
         tmp_path,
-        (("debug", "keyholed-static-forwarding"), "True"),
+        *STATIC,
         (("keyholed-port-range",), {"min": FIRST_PORT, "max": SECOND_PORT}),
         (("keyholed-max-forwarders-per-job",), 2),
     )

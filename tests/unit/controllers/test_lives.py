@@ -1,13 +1,14 @@
 """Lives of jobs from the wish to the end, without any fault."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from reconciler.actuators.protocols import Target
 from reconciler.model.base import JobId
 from reconciler.model.report import Phase
-from tests.unit.controllers.site import PATIENCE_S, Site
+from tests.unit.controllers.site import FIRST_PORT, PATIENCE_S, Site, make_site
 
 pytestmark = pytest.mark.looptime
 
@@ -50,6 +51,23 @@ async def test_a_lease_goes_when_its_quarantine_is_over(site: Site) -> None:
     await asyncio.sleep(site.config.gateways.quarantine_s - 5)
     assert len(await site.leases()) == 1
     await site.until(site.leases, [], within_s=10)
+
+
+async def test_with_static_forwarding_each_job_has_the_same_port_though_it_has_just_been_released(
+    tmp_path: Path,
+) -> None:
+    """The port rested for a minute, so whoever debugged with one job after the other had another one each time."""
+    site = make_site(tmp_path, (("debug", "keyholed-static-forwarding"), "True"))
+    site.start()
+    try:
+        for job in ("first1", "second"):
+            (lease,) = await site.available(job)
+            assert lease.port == FIRST_PORT
+            await site.end(job)
+            await site.until(site.leases, [], within_s=10)
+            assert site.open_ports() == set()
+    finally:
+        await site.stop()
 
 
 @pytest.mark.parametrize(

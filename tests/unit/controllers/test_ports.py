@@ -38,6 +38,7 @@ async def small(tmp_path: Path) -> AsyncGenerator[Site, None]:
         (("keyholed-port-range",), {"min": FIRST_PORT, "max": SECOND_PORT}),
         (("keyholed-max-forwarders-per-job",), 2),
         (("debug", "keyholed-static-forwarding"), "True"),
+        (("gateways", "quarantine-s"), 60.0),
     )
     site.start()
     yield site

@@ -267,3 +267,17 @@ def test_many_things_are_counted_and_no_message_is_longer_than_a_page() -> None:
 
     assert happening.message.endswith("gateway-1:7 and 92 more")
     assert (len(long.message), long.message[-1]) == (1000, "…")
+
+
+@pytest.mark.parametrize("reason", ["TimeLimitEnds", "LifetimeEnds", "IdleEnds"])
+def test_an_end_that_comes_near_is_told_once_in_its_own_words(reason: str) -> None:
+    """It was a condition only, and gone with the job: nobody could see afterwards that users had been warned."""
+    ending = condition(
+        "Ending", "True", reason, "The session ends at 2026-01-01 12:00 UTC: its lifetime is 60 minutes."
+    )
+    near = changed(AVAILABLE, conditions=(ending,))
+    later = changed(AVAILABLE, conditions=(ending.model_copy(update={"message": "The session ends later."}),))
+
+    assert only(AVAILABLE, near) == Happening(JOB, "info", reason, ending.message)
+    assert told(near, later) == []
+    assert told(near, AVAILABLE) == []

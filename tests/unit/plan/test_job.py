@@ -14,7 +14,7 @@ from reconciler.model.decision import (
     Seen,
     Submit,
 )
-from reconciler.model.queue import Stage
+from reconciler.model.queue import Allotment, Stage
 from reconciler.model.report import Phase
 from reconciler.plan.job import plan
 from tests.unit.plan.make import LIMITS, absent, at, condition, forward, lease, link, listing, report, row, wish
@@ -26,6 +26,14 @@ def test_a_new_wish_has_its_intent_in_the_report_before_sbatch_runs() -> None:
     assert decision.report.slurm is not None
     assert (decision.report.slurm.attempt, decision.report.slurm.intended) == (1, at(1))
     assert decision.report.slurm.job_id is None
+
+
+def test_what_slurm_allots_is_reported_as_the_last_listing_had_it() -> None:
+    allotment = Allotment("visu", "chem", "normal", 16, "4G")
+    shown = listing(replace(row(Stage.ACTIVE), allotment=allotment))
+    record = plan(Seen(wish(), report(Phase.RUNNING), listing=shown), LIMITS, at(1)).report.slurm
+    assert record is not None
+    assert Allotment(record.partition, record.account, record.qos, record.cpus, record.memory) == allotment
 
 
 @pytest.mark.invariant("I2", "I9")
