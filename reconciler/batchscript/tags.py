@@ -45,6 +45,8 @@ def uses(text: str, first_line: int) -> Iterator[Use]:
         if kind in _REFUSED:
             reason = f"{tag[0]!r} is {_REFUSED[kind]}: a template may hold only {{{{name}}}} and sections of names"
             raise TemplateWrong(reason, line)
+        if kind == "!" and not name and tag[0].endswith("!}}"):
+            raise TemplateWrong(f"{tag[0]!r} is an empty comment: for mustache it would go on to the next tag", line)
         if kind == "!":
             continue
         if not re.fullmatch(VARIABLE_NAME_PATTERN, name):

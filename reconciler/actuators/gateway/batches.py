@@ -23,7 +23,7 @@ STEPS_PER_FENCE = 8
 """iptables commands between two looks at the mark: an eighth more work, and a late batch ends within a fifth of a
 second. So many run side by side at most: most of each is sudo's own work, for which no other has to wait."""
 
-_JOINED = 'joined() { bad=; for each in $all; do wait "$each" || bad=1; done; all=; [ -z "$bad" ] || exit 1; }'
+_JOINED = 'all=; joined() { bad=; for each in $all; do wait "$each" || bad=1; done; all=; [ -z "$bad" ] || exit 1; }'
 
 TABLES: tuple[Table, ...] = ("filter", "nat")
 """FORWARD's first, when opening and when closing."""

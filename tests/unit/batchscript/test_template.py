@@ -43,6 +43,7 @@ def test_the_names_a_template_needs_are_read_off_it(text: str, names: set[str]) 
         (BASH + "{{a.b}}", "no name of a variable"),
         (BASH + "{{.}}", "no name of a variable"),
         (BASH + "{{}}", "no name of a variable"),
+        (BASH + "{{!}}A{{x}}B", "an empty comment"),
         (BASH + "{{a b}}", "no name of a variable"),
         (BASH + "echo {{a", "not closed"),
         (BASH + "#KEYHOLE-REQUEST-PORTS 1\n#KEYHOLE-REQUEST-PORTS 1\n", "once"),
