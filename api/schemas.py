@@ -17,6 +17,12 @@ JsonObject = dict[str, object]
 class JobRequest(JobSpec):
     """``POST /v1/jobs``: what a job should be, and the portal's own id for it if it wants one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user": "alice", "template": "demo-page.sh", "variables": {"page_title": "Hello"}}]
+        }
+    )
+
     id: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)] | None = None
     """With an id the request may be sent again without making a second job."""
 
@@ -39,7 +45,7 @@ class JobChange(Value):
     What is left out stays; what is null is no longer wished, as if the request for the job had left it out.
     """
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"lifetime-minutes": 480}]})
 
     paused: bool | None = None
     allow_from: AllowedSources | None = None
@@ -61,6 +67,8 @@ class JobChange(Value):
 
 class PortsRequest(Value):
     """``POST /keyhole/v1/jobs/<id>/forwards``: a running job asks for ports."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ports": 1, "nodes": ["c1"], "slurm-job-id": 4711}]})
 
     ports: Annotated[int, Field(ge=1)]
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
