@@ -19,5 +19,5 @@ trap 'trap "" TERM; exit 143' TERM
 
 "$program" run {{image_name}} &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -f "$BWVISU_LINK"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -f "$BWVISU_LINK"' EXIT
 wait "$server"

@@ -24,6 +24,6 @@ PAGE
 cd "$page"
 python3 -m http.server --bind 0.0.0.0 "$KEYHOLE_PORT0" &
 server=$!
-trap 'kill "$server"; rm -rf "$page"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -rf "$page"' EXIT
 trap 'trap "" TERM; exit 143' TERM
 wait "$server"

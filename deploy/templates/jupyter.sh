@@ -25,5 +25,5 @@ export JUPYTER_TOKEN
 jupyter-lab --no-browser --ip=0.0.0.0 --port="$KEYHOLE_PORT0" --ServerApp.port_retries=0 \
     --ServerApp.allow_remote_access=True --ServerApp.root_dir="$(realpath {{folder}})" &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -f "$link"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -f "$link"' EXIT
 wait "$server"

@@ -28,5 +28,5 @@ mpiexec python3 -c "$(cat "$run/ranks.py")" "$run/index.html"
 cd "$run"
 python3 -m http.server --bind 0.0.0.0 "$KEYHOLE_PORT0" &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -rf "$run"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -rf "$run"' EXIT
 wait "$server"

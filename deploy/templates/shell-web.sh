@@ -28,5 +28,5 @@ chmod 700 "$run/ask"
 
 shellinaboxd --disable-ssl --no-beep --port="$KEYHOLE_PORT0" --service="/:$(id -u):$(id -g):HOME:$run/ask" &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -rf "$run" "$link"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -rf "$run" "$link"' EXIT
 wait "$server"

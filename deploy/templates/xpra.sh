@@ -34,5 +34,5 @@ xpra start --daemon=no --systemd-run=no --mdns=no --pulseaudio=no --webcam=no --
     --bind-tcp="0.0.0.0:$KEYHOLE_PORT0" --tcp-auth="file:filename=$run/password" --html=on \
     --start-child={{application}} --exit-with-children=yes &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -rf "$run" "$link"' EXIT
+trap 'kill "$server" 2>/dev/null || :; rm -rf "$run" "$link"' EXIT
 wait "$server"

@@ -51,12 +51,19 @@ class GatewayController:
         if live is None or self._ownerless(name, live):
             live = await gateway.read()  # what has no owner may stay for a while, and is never put back
         wanted = await self._wanted(name, live)
+        if wanted == live and (early_s := self._early_s(name, asked)) > 0:
+            return early_s
         self.sight.opening(name, wanted)
         applied = await gateway.apply(wanted, self.epoch)
         self._log(name, applied)
         self._count(name, applied, live, asked)
         self._see(name, applied.routes, asked)
         return self.read_back_interval_s
+
+    def _early_s(self, name: GatewayName, now: datetime) -> float:
+        """Return in how many seconds a look that nothing calls for is due: each change looks at everything, too."""
+        last = self.sight.asked.get(name)
+        return self.read_back_interval_s - (now - last).total_seconds() if last is not None else 0.0
 
     async def _wanted(self, name: GatewayName, live: frozenset[Route]) -> frozenset[Route]:
         """Return the routes of all open leases, and those in force whose lease is not surely gone."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +22,7 @@ from reconciler.store.keys import Keys
 from reconciler.store.kv import Put
 from reconciler.store.settings import EtcdSettings
 from tests.contract.etcd_server import EtcdServer, binaries
+from tests.free_ports import free_ports
 from tests.unit.api.conftest import SEED, TEMPLATE, credential
 
 KEYS = Keys()
@@ -106,7 +106,7 @@ async def _api(folder: Path, store: EtcdStore, etcd: tuple[str, int], module: st
 
 
 def _configure(folder: Path, etcd: tuple[str, int]) -> tuple[Path, int]:
-    portal, keyhole = _free_port(), _free_port()
+    portal, keyhole = free_ports(2)
     (folder / "xpra.sh").write_text(TEMPLATE)
     (folder / "credentials").write_text(credential("operator", Role.OPERATOR))
     (folder / "secret").touch(mode=0o600)
@@ -130,12 +130,6 @@ def _configure(folder: Path, etcd: tuple[str, int]) -> tuple[Path, int]:
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(SEED.read_text()) | own))
     return config, portal
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def _ready(bench: Bench) -> None:

@@ -1,16 +1,19 @@
 """What rules cost, with real tables and packets: ``python -m tests.bench.gateway_rules [nft|legacy]``. Needs root.
 
 In namespaces of its own: 1,000 routes onto an empty gateway with iptables-restore and with single commands, the
-read-back, and how long a connection takes through the first and the last of 10,000 routes, in buckets and in one flat
-chain. sudo is stood in for, which single commands profit from most.
+read-back, and how long a connection takes on the longest and on the shortest way through 10,000 routes, in buckets
+and in one flat chain. sudo is stood in for, which single commands profit from most. Ends with status 1 where a
+connection takes more than `LONGEST_WAY` times as long on one of the two ways through the buckets as on the other.
 """
 
 import asyncio
+import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +26,9 @@ from tests.lab.network import GATEWAY, GATEWAY_INSIDE, NODE_1, NamespaceNode, Ne
 
 FIRST, LAST, SOME = 50000, 59999, 1000
 CONNECTIONS, ROUNDS = 300, 5
+LONGEST_WAY = 1.3
+"""So many times as long may the slowest lease's connection take as the fastest one's."""
+
 CONNTRACK = "iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
 
@@ -78,11 +84,40 @@ def connect_us(network: Network, port: int) -> float:
     return statistics.median(times) * 1e6
 
 
-def first_and_last(network: Network, what: str) -> None:
-    """Print connection times through the first and the last route, in turns."""
-    pairs = [(connect_us(network, FIRST), connect_us(network, LAST)) for _ in range(ROUNDS)]
-    first, last = (statistics.median(column) for column in zip(*pairs, strict=True))
-    say(f"connect, 10,000 routes, {what}", f"first {first:6.0f} us  last {last:6.0f} us  ratio {last / first:.2f}")
+def rules_met(listing: Sequence[str], chain: str, before: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield each port of which a chain's rules speak, or those it leads to, and how many a packet of it meets."""
+    for met, line in enumerate((line for line in listing if line.startswith(f"-A {chain} ")), before + 1):
+        target = line.partition(" -j ")[2].split()
+        if target and f"-N {target[0]}" in listing:
+            yield from rules_met(listing, target[0], met)
+        elif found := re.search(r"--(?:dport|ctorigdstport) (\d+) ", line):
+            yield int(found[1]), met
+
+
+def ways(network: Network) -> list[tuple[int, int]]:
+    """Return how many rules the first packet of a connection meets in both tables, and its port; the fewest first."""
+    met = Counter[int]()
+    for table, chain in (("nat", "PREROUTING"), ("filter", "FORWARD")):
+        listing = network.shell("g", f"iptables -t {table} -S").splitlines()
+        met.update(dict(rules_met(listing, chain)))
+    return sorted((rules, port) for port, rules in met.items())
+
+
+def slowest_to_fastest(network: Network, what: str) -> float:
+    """Print and compare connection times on the shortest and on the longest way, measured in turns."""
+    (fewest, near), *_, (most, far) = ways(network)
+    for port in (near, far):
+        network.echo("n1", NODE_1, port)
+    pairs = [(connect_us(network, near), connect_us(network, far)) for _ in range(ROUNDS)]
+    times_us: list[float] = [statistics.median(column) for column in zip(*pairs, strict=True)]
+    fastest, slowest = sorted(times_us)
+    shortest, longest = times_us
+    say(
+        f"connect, 10,000 routes, {what}",
+        f"port {near}, {fewest} rules {shortest:6.0f} us  port {far}, {most} rules {longest:6.0f} us ",
+        f"slowest/fastest {slowest / fastest:.2f}",
+    )
+    return slowest / fastest
 
 
 async def measure_apply(backend: str) -> None:
@@ -98,25 +133,22 @@ async def measure_apply(backend: str) -> None:
     )
 
 
-async def measure_traffic(backend: str) -> None:
-    """Measure the read-back of many routes, one more of them, and the packets' way through them."""
+async def measure_traffic(backend: str) -> float:
+    """Measure the read-back of many routes, one more of them, and the packets' ways; return how unlike these are."""
     count = LAST - FIRST + 1
     with a_network(backend, restore=True) as network:
-        for port in (FIRST, LAST):
-            network.echo("n1", NODE_1, port)
         say(f"{count} routes onto an empty gateway", f"restore {await apply(network, count):.2f} s")
         gateway = a_gateway(network)
         started = time.perf_counter()
         await gateway.read()
         say(f"read-back of {count} routes", f"{time.perf_counter() - started:.2f} s")
         await one_more(network)
-        first_and_last(network, "buckets")
+        ratio = slowest_to_fastest(network, "buckets")
     with a_network(backend, restore=True) as network:
-        for port in (FIRST, LAST):
-            network.echo("n1", NODE_1, port)
         (network.tools / "flat").write_text(flat(count))
         network.shell("g", f"iptables-restore --noflush <{network.tools}/flat")
-        first_and_last(network, "flat")
+        slowest_to_fastest(network, "flat")
+    return ratio
 
 
 async def one_more(network: Network) -> None:
@@ -142,10 +174,13 @@ def main() -> None:
     """Measure one kind of iptables, or both."""
     if missing():
         sys.exit(missing())
+    ratios = {}
     for backend in sys.argv[1:] or ("nft", "legacy"):
         say(f"-- {backend}")
         asyncio.run(measure_apply(backend))
-        asyncio.run(measure_traffic(backend))
+        ratios[backend] = asyncio.run(measure_traffic(backend))
+    if missed := [f"{backend} {ratio:.2f}" for backend, ratio in ratios.items() if ratio > LONGEST_WAY]:
+        sys.exit(f"slowest/fastest is to be {LONGEST_WAY} at most: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

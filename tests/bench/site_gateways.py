@@ -189,7 +189,11 @@ def main() -> None:
     """Measure both ways of changing rules, or one."""
     parser = argparse.ArgumentParser(description="What users wait for on a busy gateway.")
     parser.add_argument(
-        "way", nargs="*", choices=("restore", "single", []), help="how rules are changed (default: both)"
+        "way",
+        nargs="*",
+        metavar="restore|single",
+        choices=("restore", "single", []),
+        help="how rules are changed (default: both)",
     )
     parser.add_argument("--leases", type=int, default=IN_USE, help="ports in use, in hundreds")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="requests for a port")

@@ -2,12 +2,13 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.free_ports import free_ports
 
 REPOSITORY = Path(__file__).parents[2]
 START_TIMEOUT_S = 30.0
@@ -20,15 +21,6 @@ def binaries(release: str) -> Path | None:
         return Path(found).parent if found else None
     unpacked = REPOSITORY / ".cache" / "etcd" / release / "usr" / "bin"
     return unpacked if (unpacked / "etcd").exists() else None
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listened on a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @dataclass(frozen=True)

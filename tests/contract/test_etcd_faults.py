@@ -16,7 +16,8 @@ from reconciler.store.settings import EtcdSettings
 from tests.contract.batches import changes, revision, settled
 from tests.contract.certificates import Authority
 from tests.contract.conftest import RELEASES, started
-from tests.contract.etcd_server import EtcdServer, free_ports
+from tests.contract.etcd_server import EtcdServer
+from tests.free_ports import free_ports
 
 StartEtcd = Callable[..., EtcdServer]
 StartCluster = Callable[..., list[EtcdServer]]

@@ -69,6 +69,7 @@ def test_a_command_typed_in_a_real_browser_runs_as_the_user_and_nobody_gets_in_w
     assert "`hostname`, typed there, ran as alice: it says c1." in told
     assert f'Without the secret the page says: "{refusal}".' in told
     assert "The secret is in no argument on c1, not in the job's log, and in no key." in told
+    assert "The file with its link is gone." in told
     assert picture[1:4] == b"PNG"
 
 

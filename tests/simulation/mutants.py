@@ -183,5 +183,5 @@ MUTANTS = (
     Mutant(cancel_a_session_that_is_over_but_once),
     Mutant(take_one_port_for_all),
     Mutant(take_each_look_at_a_gateway_for_use),
-    Mutant(take_a_lost_answer_for_a_new_time_limit),
+    Mutant(take_a_lost_answer_for_a_new_time_limit, frozenset({Fault.LIMITED_BY_HAND})),
 )

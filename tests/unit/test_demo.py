@@ -2,6 +2,8 @@
 
 import pytest
 
+from deploy.site import Site
+from deploy.site.demo.background import BackgroundDaemons
 from deploy.site.demo.interfaces import in_original_words
 from deploy.site.demo.pages import MPI, SHELL, Step
 from deploy.site.demo.screen import claim, quote
@@ -111,3 +113,15 @@ def test_what_the_original_interface_must_show_follows_from_the_job_of_v1() -> N
         "state": "available",
         "details": {"job-id": 7, "state": "RUNNING"},
     }
+
+
+@pytest.mark.parametrize("before", [[], ["setsid", "--fork"]], ids=["it runs", "it is about to run"])
+def test_a_daemon_is_found_by_its_command_line_also_before_it_is_python(
+    monkeypatch: pytest.MonkeyPatch, before: list[str]
+) -> None:
+    """Once a busy machine had not come so far at the first look, and the demonstration said: it does not come up."""
+    daemons = BackgroundDaemons(Site("mine"))
+    line = [*before, "/venv/bin/python", "-m", "reconciler", "--config", str(daemons.site.config_file)]
+    monkeypatch.setattr("deploy.site.demo.background._command_lines", lambda: [(1, ["init"]), (42, line)])
+
+    assert daemons.find() == {"controller": 42}

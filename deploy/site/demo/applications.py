@@ -89,6 +89,9 @@ class Applications:
         self._interfaces.agree(session.job)
         self._look(application, session)
         self._delete(session)
+        if application.locked:
+            gone = self._site.exec(BUILDER, ["test", "!", "-e", self._link_file(session.job)]).returncode == 0
+            claim(gone, "The file with its link is gone.")
 
     def _wish(self, template: str, variables: tuple[str, ...]) -> Session:
         session = Session(f"demo{secrets.token_hex(4)}", self._timeline)
@@ -126,7 +129,7 @@ class Applications:
 
     def _read_link(self, link: Link, job: str) -> tuple[str, str]:
         """Return address and secret of a session from the file that only its user can read."""
-        file = f"{self._site.home}/{USER}/.bwvisu/{job}.link"
+        file = self._link_file(job)
         line = self._site.exec(link.node, ["cat", file], USER).stdout.strip()
         found = _SECRET.findall(line)
         refused = self._site.exec(link.node, ["cat", file], STRANGER).returncode != 0
@@ -136,6 +139,9 @@ class Applications:
             line,
         )
         return line.split()[0], found[0]
+
+    def _link_file(self, job: str) -> str:
+        return f"{self._site.home}/{USER}/.bwvisu/{job}.link"
 
     def _claim_typed(self, mark: str, node: str) -> None:
         """See what the keys pressed in the browser did on the compute node."""

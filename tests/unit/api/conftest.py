@@ -1,10 +1,7 @@
 """Both doors on a store in memory, and what a controller would have written there."""
 
 import json
-import random
-import socket
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,17 +168,6 @@ async def keyhole(world: World) -> AsyncGenerator[Client]:
     """Return a client at the keyhole."""
     async with TestClient(TestServer(app.keyhole(world.desk))) as client:
         yield client
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, the lowest first: below 32768, where no connection takes one by chance."""
-    free: list[int] = []
-    for port in random.sample(range(10_000, 32_768), 1000):
-        with suppress(OSError), socket.create_server(("", port)):
-            free.append(port)
-        if len(free) == count:
-            break
-    return sorted(free)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from reconciler.model.report import Phase, Report, Service, SlurmRecord
 from reconciler.model.wish import ForwardRequest, Wish
 from reconciler.store.codec import decode
 from tests.fakes.memory_store import Lost
-from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World, free_ports
+from tests.free_ports import free_ports
+from tests.unit.api.conftest import JOB, NOON, SECRET, Client, World
 
 PATH = f"/keyhole/v1/jobs/{JOB}/forwards"
 ASKED = {"ports": 2, "nodes": ["c1", "c2"], "slurm-job-id": 4711}

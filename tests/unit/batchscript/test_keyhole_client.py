@@ -160,13 +160,15 @@ class Keyhole:
 
 @pytest.mark.usefixtures("_hasty")
 def test_a_job_asks_for_another_port_in_place_of_each_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        busy = [one.getsockname()[1], two.getsockname()[1]]
-        keyhole = Keyhole([*busy, 20007])
+    one, two, soon_free = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+    busy, free = [one.getsockname()[1], two.getsockname()[1]], soon_free.getsockname()[1]
+    soon_free.close()
+    with one, two:
+        keyhole = Keyhole([*busy, free])
         monkeypatch.setattr(keyhole_client, "ask_until_answered", keyhole.answer)
         lines = usable_ports(CALL, TOLD)
 
-    assert "export KEYHOLE_PORT0=20007\n" in lines
+    assert f"export KEYHOLE_PORT0={free}\n" in lines
     assert not any(str(port) in lines for port in busy)
     assert [asked.pop("busy", []) for asked in keyhole.asked] == [[], busy[:1], busy]
     assert keyhole.asked == [keyhole.asked[0]] * 3, "all else is the same"

@@ -44,6 +44,19 @@ async def test_a_new_port_has_none_of_the_sessions_beside_it_looked_at(site: Sit
     assert {line["job"] for line in logs if line["event"] == "job_reconciled"} == {JOB}
 
 
+async def test_a_gateway_whose_rules_change_often_is_not_looked_at_in_between(site: Site) -> None:
+    """Each change reads everything back; a look between two of them only made the next one wait."""
+    (lease,) = await site.available(JOB)
+    gateway = site.gateways[GatewayName(lease.gateway)]
+    wish = decode(Wish, (await site.store.list(site.keys.wishes)).entries[0])
+    before = gateway.applies
+    for number in range(20):
+        spec = wish.spec.model_copy(update={"allow_from": (IPv4Network(f"192.0.{number}.0/24"),)})
+        await site.put(site.keys.wish(JobId(JOB)), wish.model_copy(update={"spec": spec, "generation": number + 2}))
+        await asyncio.sleep(site.config.gateways.read_back_interval_s / 2)
+    assert gateway.applies - before <= 20 + 2
+
+
 @pytest.mark.invariant("I4")
 async def test_a_rule_without_a_lease_is_removed(site: Site) -> None:
     (lease,) = await site.available(JOB)
