@@ -84,8 +84,8 @@ class PortsRequest(Value):
     @field_validator("node_rank")
     @classmethod
     def _is_of_the_job(cls, rank: int, said: ValidationInfo) -> int:
-        nodes = said.data.get("nodes", (None,) * (rank + 1))
-        if rank >= len(nodes):
+        nodes = said.data.get("nodes")  # None where they are wrong themselves, which is said already
+        if nodes is not None and rank >= len(nodes):
             allowed = {"expected": f"0 to {len(nodes) - 1}"}
             raise PydanticCustomError("rank", "the job has no node of this rank", allowed)
         return rank
