@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from api.operations import Operation
 
-EXAMPLES = 60
+EXAMPLES = 30
 """For each operation and way of asking."""
 
 LIMIT_S = 90
