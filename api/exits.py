@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api import wishes
 from api.bodies import parse, read_raw
@@ -26,6 +26,8 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 
 class ExitRequest(Value):
     """``POST /keyhole/v1/jobs/<id>/exit``: a job tells how its script ended."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"slurm-job-id": 4711, "exit-code": 0}]})
 
     slurm_job_id: Annotated[int, Field(ge=1, le=(1 << 63) - 1)]
     restarts: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0

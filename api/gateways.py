@@ -4,7 +4,7 @@ import re
 from typing import Annotated, NamedTuple
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api import stored
 from api.answers import answer
@@ -28,6 +28,8 @@ from reconciler.store.kv import Put
 
 class DutyRequest(Value):
     """``PUT /v1/gateways/<name>``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"duty": "drain", "reason": "new kernel"}]})
 
     duty: WishedDuty
     reason: Annotated[str, Field(min_length=1, max_length=200)]

@@ -1,6 +1,6 @@
-"""The portal's interface as OpenAPI 3.1, made from the table of routes and the models that answer them.
+"""Both doors as OpenAPI 3.1, made from the tables of routes and the models that answer them.
 
-``python -m api.openapi`` writes docs/openapi.json, ``--check`` says whether it is current.
+``python -m api.openapi`` writes docs/openapi.json and docs/openapi-keyhole.json; ``--check`` compares them.
 """
 
 import json
@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import routes
 from api.idempotency import KEY_PATTERN
-from api.operations import OPERATIONS, UNDESCRIBED, Operation
+from api.operations import AT_KEYHOLE, OPERATIONS, UNDESCRIBED, Operation
 from api.problems import ORIGINAL_PREFIXES
 from api.queries import is_repeatable
 from api.roles import LEAST, Role
@@ -24,18 +25,18 @@ from api.shapes import ProblemShown, ServerSentEvent
 from reconciler.model.base import JOB_ID_PATTERN, TEMPLATE_NAME_PATTERN, USER_PATTERN, Value
 from reconciler.model.gateway import GATEWAY_NAME_PATTERN
 
-FILE = Path(__file__).parents[1] / "docs" / "openapi.json"
+DOCS = Path(__file__).parents[1] / "docs"
 _REF = "#/components/schemas/{model}"
 IN: JsonSchemaMode = "validation"
 OUT: JsonSchemaMode = "serialization"
 
-_PARTS: Mapping[str, str] = {
-    "/jobs/{job}": JOB_ID_PATTERN,
-    "/templates/{name}": TEMPLATE_NAME_PATTERN,
-    "/check-user/{name}": USER_PATTERN,
-    "/gateways/{name}": GATEWAY_NAME_PATTERN,
+_PARTS: Mapping[str, tuple[str, str]] = {
+    "/jobs/{job}": (JOB_ID_PATTERN, "k3f9x2mm7a2b"),
+    "/templates/{name}": (TEMPLATE_NAME_PATTERN, "demo-page.sh"),
+    "/check-user/{name}": (USER_PATTERN, "alice"),
+    "/gateways/{name}": (GATEWAY_NAME_PATTERN, "gateway-1"),
 }
-"""What the last part of an address looks like."""
+"""What the last part of an address looks like, and an example."""
 
 _HEADERS: Mapping[str, tuple[str, str | None]] = {
     "Idempotency-Key": ("The same key again is the same job.", KEY_PATTERN),
@@ -47,41 +48,75 @@ _HEADERS: Mapping[str, tuple[str, str | None]] = {
 }
 
 
+class Door(NamedTuple):
+    """What is described in one file."""
+
+    file: Path
+    title: str
+    about: str
+    table: Sequence[routes.Route]
+    operations: Mapping[tuple[str, str], Operation]
+    schemes: Mapping[str, JsonObject]
+    """The ways to prove who asks."""
+    security: Sequence[JsonObject]
+    """Which of them, or which together, are enough."""
+
+
+PORTAL = Door(
+    DOCS / "openapi.json",
+    "bwVisu reconciler",
+    "Interactive jobs on an HPC cluster, wished for by a web portal. More in docs/api.md.",
+    routes.PORTAL,
+    OPERATIONS,
+    {"password": {"type": "http", "scheme": "basic"}, "token": {"type": "http", "scheme": "bearer"}},
+    ({"password": []}, {"token": []}),
+)
+
+_PROOF = ("Bwvisu-Timestamp", "Bwvisu-Nonce", "Bwvisu-Signature")
+
+KEYHOLE = Door(
+    DOCS / "openapi-keyhole.json",
+    "bwVisu keyhole",
+    "What running jobs ask for, signed with the job's token. More in docs/api.md.",
+    routes.KEYHOLE,
+    AT_KEYHOLE,
+    {name.lower(): {"type": "apiKey", "in": "header", "name": name} for name in _PROOF},
+    ({name.lower(): [] for name in _PROOF},),
+)
+
+
 @cache
 def text() -> str:
-    """Return the description as it stands in docs/."""
-    return json.dumps(describe(), indent=1) + "\n"
+    """Return the description of the portal's door as it stands in docs/."""
+    return written(PORTAL)
 
 
-def describe() -> JsonObject:
-    """Return the description of the portal's door."""
+def written(door: Door) -> str:
+    """Return a door's description as it stands in its file."""
+    return json.dumps(_described(door), indent=1) + "\n"
+
+
+def _described(door: Door) -> JsonObject:
+    references, schemas = _models(door.operations)
     paths: dict[str, JsonObject] = {}
-    for route in routes.PORTAL:
-        operation = OPERATIONS.get((route.method, route.path), UNDESCRIBED)
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, operation)
+    for route in door.table:
+        operation = door.operations.get((route.method, route.path), UNDESCRIBED)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, operation, door, references)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "bwVisu reconciler",
-            "version": version("bwvisu-reconciler"),
-            "description": "Interactive jobs on an HPC cluster, wished for by a web portal. More in docs/api.md.",
-        },
+        "info": {"title": door.title, "version": version("bwvisu-reconciler"), "description": door.about},
         "paths": paths,
-        "components": {
-            "schemas": _models()[1],
-            "securitySchemes": {
-                "password": {"type": "http", "scheme": "basic"},
-                "token": {"type": "http", "scheme": "bearer"},
-            },
-        },
+        "components": {"schemas": schemas, "securitySchemes": door.schemes},
     }
 
 
-@cache
-def _models() -> tuple[Mapping[tuple[type[Value], JsonSchemaMode], JsonObject], JsonObject]:
+References = Mapping[tuple[type[Value], JsonSchemaMode], JsonObject]
+
+
+def _models(operations: Mapping[tuple[str, str], Operation]) -> tuple[References, JsonObject]:
     """Return a reference for every model as it comes in or goes out, and what they refer to."""
-    asked = {(one.body, IN): None for one in OPERATIONS.values() if one.body is not None}
-    given = {(kind, OUT): None for one in OPERATIONS.values() for kind in one.gives.values() if kind is not None}
+    asked = {(one.body, IN): None for one in operations.values() if one.body is not None}
+    given = {(kind, OUT): None for one in operations.values() for kind in one.gives.values() if kind is not None}
     models: list[tuple[type[Value], JsonSchemaMode]] = [*asked, *given, (ProblemShown, OUT)]
     references, found = models_json_schema(models, by_alias=True, ref_template=_REF)
     return references, {name: _closed(schema) for name, schema in sorted(found["$defs"].items())}  # type: ignore[return-value]  # pydantic says only BaseModel
@@ -99,8 +134,8 @@ def _closed(schema: object) -> object:
             return schema
 
 
-def _operation(route: routes.Route, operation: Operation) -> JsonObject:
-    role = LEAST.get((route.method, route.path), Role.OPERATOR)
+def _operation(route: routes.Route, operation: Operation, door: Door, known: References) -> JsonObject:
+    role = LEAST.get((route.method, route.path), Role.OPERATOR) if door is PORTAL else None
     summary, _, more = (route.answer.__doc__ or "").partition("\n\n")
     described: JsonObject = {
         "operationId": f"{route.answer.__module__.rsplit('.', 1)[-1]}_{route.answer.__name__}",
@@ -108,9 +143,9 @@ def _operation(route: routes.Route, operation: Operation) -> JsonObject:
         "description": " ".join(more.split()) or None,
         "x-least-role": role.value if role is not None else None,
         "parameters": [*_parts(route.path), *_query(operation.query), *map(_header, operation.takes)],
-        "requestBody": _body(operation.body),
-        "responses": {**_answers(operation), "default": _refusals(route.path)},
-        "security": [{"password": []}, {"token": []}] if role is not None else [],
+        "requestBody": _body(operation.body, known),
+        "responses": {**_answers(operation, known), "default": _refusals(route.path, known)},
+        "security": list(door.security) if role is not None or door is not PORTAL else [],
     }
     return {name: value for name, value in described.items() if value is not None}
 
@@ -118,9 +153,9 @@ def _operation(route: routes.Route, operation: Operation) -> JsonObject:
 def _parts(path: str) -> Sequence[JsonObject]:
     found = []
     for name in re.findall(r"\{(\w+)\}", path):
-        pattern = next((p for end, p in _PARTS.items() if end in path and f"{{{name}}}" in end), None)
-        schema = {"type": "string", **({"pattern": pattern} if pattern is not None else {})}
-        found.append({"name": name, "in": "path", "required": True, "schema": schema})
+        pattern, example = next(known for end, known in _PARTS.items() if end in path and f"{{{name}}}" in end)
+        schema = {"type": "string", "pattern": pattern}
+        found.append({"name": name, "in": "path", "required": True, "schema": schema, "example": example})
     return found
 
 
@@ -154,44 +189,52 @@ def _header(name: str) -> JsonObject:
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-def _body(kind: type[Value] | None) -> JsonObject | None:
-    return {"required": True, "content": {"application/json": _schema(kind, IN)}} if kind is not None else None
+def _body(kind: type[Value] | None, known: References) -> JsonObject | None:
+    if kind is None:
+        return None
+    return {"required": True, "content": {"application/json": {"schema": known[kind, IN]}}}
 
 
-def _answers(operation: Operation) -> JsonObject:
+def _answers(operation: Operation, known: References) -> JsonObject:
     headers = {name: {"description": _HEADERS[name][0], "schema": {"type": "string"}} for name in operation.returns}
     return {
         str(status): {
-            "description": (kind.__doc__ or "").strip() if kind is not None else "Nothing has changed.",
+            "description": (kind.__doc__ or "").strip() if kind is not None else _WITHOUT_BODY[status],
             **({"headers": headers} if headers else {}),
-            **({"content": _content(kind)} if kind is not None else {}),
+            **({"content": {_media(kind): {"schema": known[kind, OUT]}}} if kind is not None else {}),
         }
         for status, kind in operation.gives.items()
     }
 
 
-def _content(kind: type[Value]) -> JsonObject:
-    return {"text/event-stream" if kind is ServerSentEvent else "application/json": _schema(kind, OUT)}
+_WITHOUT_BODY = {204: "It is kept.", 304: "Nothing has changed."}
 
 
-def _refusals(path: str) -> JsonObject:
+def _media(kind: type[Value]) -> str:
+    return "text/event-stream" if kind is ServerSentEvent else "application/json"
+
+
+def _refusals(path: str, known: References) -> JsonObject:
     media = "application/json" if path.startswith(ORIGINAL_PREFIXES) else "application/problem+json"
-    return {"description": "A refusal.", "content": {media: _schema(ProblemShown, OUT)}}
-
-
-def _schema(kind: type[Value], mode: JsonSchemaMode) -> JsonObject:
-    return {"schema": _models()[0][kind, mode]}
+    return {"description": "A refusal.", "content": {media: {"schema": known[ProblemShown, OUT]}}}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the file, or with ``--check`` say whether it is current."""
+    """Write the files, or with ``--check`` say whether they are current."""
+    doors = (PORTAL, KEYHOLE)
     if list(arguments) == ["--check"]:
-        current = FILE.exists() and FILE.read_text(encoding="utf-8") == text()
-        if not current:
-            print("docs/openapi.json is not current: run deploy/openapi", file=sys.stderr)  # noqa: T201
-        return 0 if current else 1
-    FILE.write_text(text(), encoding="utf-8")
+        stale = [door.file for door in doors if not is_current(door)]
+        for file in stale:
+            print(f"docs/{file.name} is not current: run deploy/openapi", file=sys.stderr)  # noqa: T201
+        return 1 if stale else 0
+    for door in doors:
+        door.file.write_text(written(door), encoding="utf-8")
     return 0
+
+
+def is_current(door: Door) -> bool:
+    """Whether the file says what the code does."""
+    return door.file.exists() and door.file.read_text(encoding="utf-8") == written(door)
 
 
 if __name__ == "__main__":

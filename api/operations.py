@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from api import catalogue, gateways, original, schemas, scripts, shapes, switch
+from api import catalogue, exits, gateways, original, schemas, scripts, shapes, switch
 from api.filters import DeleteQuery, JobFilter, ListQuery, NoQuery
 from reconciler.model.base import Value
 
@@ -55,6 +55,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/readyz"): Operation({200: shapes.Up}),
 }
 """For every route of the portal's door."""
+
+AT_KEYHOLE: Mapping[tuple[str, str], Operation] = {
+    ("POST", "/keyhole/v1/jobs/{job}/forwards"): Operation(
+        {200: shapes.Opened, 202: shapes.NotYet}, schemas.PortsRequest
+    ),
+    ("POST", "/keyhole/v1/jobs/{job}/exit"): Operation({204: None}, exits.ExitRequest),
+}
+"""For every route of the jobs' door."""
 
 UNDESCRIBED = Operation({200: shapes.AnyObject})
 """Until somebody describes it; a test names it meanwhile."""

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api import asking, findings, idempotency, listing, sources, users, wishes
 from api.addresses import job_id
@@ -30,6 +30,12 @@ RUNNING = ListQuery(phase=tuple(phase for phase in Phase if OF_PHASE[phase] is n
 
 class OriginalRequest(Value):
     """``POST /jobs``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"uid": "alice", "template-name": "demo-page.sh", "variables": {"page_title": "Hello"}}]
+        }
+    )
 
     uid: UserName
     """The user's name, not a number."""

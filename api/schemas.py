@@ -17,6 +17,12 @@ JsonObject = dict[str, object]
 class JobRequest(JobSpec):
     """``POST /v1/jobs``: what a job should be, and the portal's own id for it if it wants one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user": "alice", "template": "demo-page.sh", "variables": {"page_title": "Hello"}}]
+        }
+    )
+
     id: Annotated[str, StringConstraints(pattern=JOB_ID_PATTERN)] | None = None
     """With an id the request may be sent again without making a second job."""
 
@@ -39,7 +45,7 @@ class JobChange(Value):
     What is left out stays; what is null is no longer wished, as if the request for the job had left it out.
     """
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"lifetime-minutes": 480}]})
 
     paused: bool | None = None
     allow_from: AllowedSources | None = None
@@ -62,6 +68,8 @@ class JobChange(Value):
 class PortsRequest(Value):
     """``POST /keyhole/v1/jobs/<id>/forwards``: a running job asks for ports."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ports": 1, "nodes": ["c1"], "slurm-job-id": 4711}]})
+
     ports: Annotated[int, Field(ge=1)]
     nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=1024)]
     """The job's nodes as Slurm names them, the first one first."""
@@ -76,8 +84,8 @@ class PortsRequest(Value):
     @field_validator("node_rank")
     @classmethod
     def _is_of_the_job(cls, rank: int, said: ValidationInfo) -> int:
-        nodes = said.data.get("nodes", (None,) * (rank + 1))
-        if rank >= len(nodes):
+        nodes = said.data.get("nodes")  # None where they are wrong themselves, which is said already
+        if nodes is not None and rank >= len(nodes):
             allowed = {"expected": f"0 to {len(nodes) - 1}"}
             raise PydanticCustomError("rank", "the job has no node of this rank", allowed)
         return rank

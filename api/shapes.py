@@ -137,6 +137,28 @@ class ServerSentEvent(Value):
     """etcd's revision; missing where more of the same moment follows."""
 
 
+class OpenedPort(Value):
+    """One port of a job, as its client needs it."""
+
+    index: int
+    port: int
+    """Where the application must listen."""
+    gateway: str
+    external_port: int
+
+
+class Opened(Value):
+    """The job's ports; their rules are in force."""
+
+    services: tuple[OpenedPort, ...]
+
+
+class NotYet(Value):
+    """The ports are not open yet: ask again."""
+
+    detail: str
+
+
 class AnyObject(Value):
     """An object of any members."""
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.audit import note
 from api.bodies import read_body
@@ -19,6 +19,8 @@ from reconciler.store.kv import Put
 
 class SwitchRequest(Value):
     """``PUT /v1/controller``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"paused": True, "reason": "Slurm upgrade"}]})
 
     paused: bool
     reason: Annotated[str, Field(min_length=1, max_length=200)]

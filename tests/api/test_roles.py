@@ -72,6 +72,7 @@ STRONGER = [
     ("DELETE", f"/v1/jobs/{JOB}?force=true", None),
     ("PATCH", f"/v1/jobs/{JOB}", {"paused": True}),
     ("PATCH", f"/v1/jobs/{JOB}", {"paused": False, "allow-from": ["192.0.2.0/24"]}),
+    ("PATCH", f"/v1/jobs/{JOB}", {"paused": None, "allow-from": ["192.0.2.0/24"]}),
     ("POST", "/v1/jobs", ASKED | {"paused": True}),
     ("PUT", "/v1/controller", {"paused": True, "reason": "x"}),
 ]

@@ -193,6 +193,7 @@ async def test_a_job_may_not_have_more_ports_than_the_configuration_says(
         {"slurm-job-id": 0},
         {"extra": 1},
         {"node-rank": -1},
+        {"nodes": [], "node-rank": 1 << 70},  # it was compared with as many nodes, made up: no memory, or an error
     ],
 )
 async def test_a_wrong_request_is_refused_and_not_written(
