@@ -74,6 +74,8 @@ class Cluster:
     """Jobs that the next listings leave out, and how many listings."""
     stale: QueueListing | None = None
     """An earlier answer that the next listing gives again."""
+    limited_at: dict[SlurmId, float] = field(default_factory=dict)
+    """When a controller last changed the time limit of each job."""
     _omitted: dict[SlurmId, int] = field(default_factory=dict)
     """Listings in a row that left each job out."""
     _backlog: list[Callable[[], object]] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Cluster:
 
     def _set_time_limit(self, row: QueueRow, minutes: int) -> None:
         at_once(self.slurm.set_time_limit(row, minutes))
+        self.limited_at[row.slurm_id] = self.kernel.now
         self.mutations += 1
         self.kernel.say(f"        scontrol {row.slurm_id} of {row.mark.job}: {minutes} minutes")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from reconciler.model.base import JobId
 from reconciler.model.gateway import Duty
 from reconciler.model.lease import Route
 from reconciler.model.queue import Stage
@@ -19,6 +20,9 @@ STEP_S = 1.0
 
 STALE_S = 4.0
 """Nobody gets an answer older than this; after a submission far longer than this is waited."""
+
+UNSEEN_S = 30.0
+"""After this long it is written down that Slurm has accepted a time limit, or that is forgotten."""
 
 HIDING_S = 20.0
 """After this long a job is in all listings again."""
@@ -161,7 +165,20 @@ class Mischief:
 
     def _limit_by_hand(self) -> None:
         for job in self._some(Stage.ACTIVE, Stage.WAITING):
-            self.cluster.slurm.limit(job.slurm_id, self.kernel.chance.choice((45, 75)))
+            minutes = self.kernel.chance.choice((45, 75))
+            if not self._is_unseen(job):
+                self.cluster.slurm.limit(job.slurm_id, minutes)
+
+    def _is_unseen(self, job: FakeJob) -> bool:
+        """Whether a controller changed the limit and has not seen what came of it.
+
+        Whoever changes it then is taken for a rule of the site's that did not let it take effect, for an hour.
+        """
+        report = self.portal.books.report(JobId(job.mark.job)) if job.mark is not None else None
+        if report is not None and report.slurm is not None and report.slurm.limit_change is not None:
+            return True
+        changed_at = self.cluster.limited_at.get(job.slurm_id)
+        return changed_at is not None and self.kernel.now < changed_at + UNSEEN_S
 
     def _foreign_job(self) -> None:
         wished = sorted(self.portal.books.wishes())

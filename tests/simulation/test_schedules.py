@@ -8,9 +8,6 @@ from reconciler.config import Config
 from tests.simulation.faults import Fault
 from tests.simulation.schedules import Summary, run_schedule
 
-pytestmark = pytest.mark.xdist_group("schedules")
-"""In one process, where several share the tests: the last one judges what all together met."""
-
 REGRESSIONS = (0, 1, 2, 23, 30, 31, 106, 144, 145, 161, 186, 191)
 """Seeds that once found something; they keep their worlds only as long as nothing draws another chance."""
 
