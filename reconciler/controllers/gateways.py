@@ -1,7 +1,8 @@
 """Gateways: their rules are a function of the leases; what somebody breaks is put back (I4)."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -21,6 +22,9 @@ from reconciler.store.kv import KeyValueStore
 
 log = structlog.get_logger()
 
+A_MOMENT_S = 0.001
+"""A look that comes so much too early comes in time: clocks count in steps, and the rest of a step is no pause."""
+
 
 @dataclass
 class GatewayController:
@@ -37,33 +41,38 @@ class GatewayController:
     """Ours as leader: whoever leads later has a greater one (I7)."""
     events: EventController
     now: Callable[[], datetime]
+    _looked_s: dict[GatewayName, float] = field(default_factory=dict, init=False)
+    """When the last look at each was asked for, by the process's own clock; absent while a change has no answer."""
 
     async def reconcile(self, name: GatewayName) -> float | None:
         """Read back, mend, read back; return the seconds until the next look, None: nobody to look at."""
         gateway = self.gateways.get(name)
         if gateway is None:
             return None  # only leases name it; its report says so
-        asked = self.now()
+        asked, asked_s = self.now(), asyncio.get_running_loop().time()
         if self.world.paused:
             self._see(name, await gateway.read(), asked)
+            self._looked_s[name] = asked_s
             return self.read_back_interval_s
         live = self.sight.in_force.get(name)
         if live is None or self._ownerless(name, live):
             live = await gateway.read()  # what has no owner may stay for a while, and is never put back
         wanted = await self._wanted(name, live)
-        if wanted == live and (early_s := self._early_s(name, asked)) > 0:
+        if wanted == live and (early_s := self._early_s(name, asked_s)) > A_MOMENT_S:
             return early_s
+        self._looked_s.pop(name, None)  # until this is answered nobody knows what is in force
         self.sight.opening(name, wanted)
         applied = await gateway.apply(wanted, self.epoch)
+        self._looked_s[name] = asked_s
         self._log(name, applied)
         self._count(name, applied, live, asked)
         self._see(name, applied.routes, asked)
         return self.read_back_interval_s
 
-    def _early_s(self, name: GatewayName, now: datetime) -> float:
+    def _early_s(self, name: GatewayName, now_s: float) -> float:
         """Return in how many seconds a look that nothing calls for is due: each change looks at everything, too."""
-        last = self.sight.asked.get(name)
-        return self.read_back_interval_s - (now - last).total_seconds() if last is not None else 0.0
+        last_s = self._looked_s.get(name)
+        return self.read_back_interval_s - (now_s - last_s) if last_s is not None else 0.0
 
     async def _wanted(self, name: GatewayName, live: frozenset[Route]) -> frozenset[Route]:
         """Return the routes of all open leases, and those in force whose lease is not surely gone."""

@@ -1,11 +1,13 @@
 """A gateway dies, forgets or cuts us short: closed is what is seen to be closed, the broken is put back (I4, I5)."""
 
 import asyncio
+from datetime import timedelta
 from ipaddress import IPv4Network
 
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler import app
 from reconciler.controllers.duties import Duties
 from reconciler.controllers.gateway_reports import GatewayReports
 from reconciler.controllers.queues import Queues
@@ -18,6 +20,7 @@ from reconciler.model.report import Phase
 from reconciler.model.wish import Wish
 from reconciler.store.codec import decode
 from reconciler.store.kv import Revision
+from tests.fakes.gateway_world import FakeGateway
 from tests.unit.controllers.site import FIRST_PORT, LAST_PORT, Site, now
 
 pytestmark = pytest.mark.looptime
@@ -55,6 +58,37 @@ async def test_a_gateway_whose_rules_change_often_is_not_looked_at_in_between(si
         await site.put(site.keys.wish(JobId(JOB)), wish.model_copy(update={"spec": spec, "generation": number + 2}))
         await asyncio.sleep(site.config.gateways.read_back_interval_s / 2)
     assert gateway.applies - before <= 20 + 2
+
+
+@pytest.mark.invariant("I5")
+async def test_a_change_without_an_answer_is_not_taken_for_undone_when_the_wish_goes_back(site: Site) -> None:
+    """The table last read was as wished again, so nobody looked, and the port stayed open to everyone meanwhile."""
+    (lease,) = await site.available(JOB)
+    gateway = site.gateways[GatewayName(lease.gateway)]
+    wish = decode(Wish, (await site.store.list(site.keys.wishes)).entries[0])
+    narrow = wish.spec.model_copy(update={"allow_from": (IPv4Network("192.0.2.0/24"),)})
+    await site.put(site.keys.wish(JobId(JOB)), wish.model_copy(update={"spec": narrow, "generation": 2}))
+    await site.until(lambda: _sources(gateway), ("192.0.2.0/24",))
+    await asyncio.sleep(site.config.gateways.read_back_interval_s + 1)
+    gateway.lose_next_reply()
+    await site.put(site.keys.wish(JobId(JOB)), wish.model_copy(update={"generation": 3}))
+    await site.until(lambda: _sources(gateway), ())
+    await site.put(site.keys.wish(JobId(JOB)), wish.model_copy(update={"spec": narrow, "generation": 4}))
+    await asyncio.sleep(site.config.gateways.read_back_interval_s / 3)
+    assert await _sources(gateway) == ("192.0.2.0/24",)
+
+
+async def test_a_clock_set_back_delays_no_look_at_a_gateway(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was an hour until the next one."""
+    await site.stop()
+    behind = timedelta()
+    monkeypatch.setattr(app, "utc_now", lambda: now() - behind)
+    site.start()
+    (lease,) = await site.available(JOB)
+    behind = timedelta(hours=1)
+    site.gateways[GatewayName(lease.gateway)].flush()
+    await asyncio.sleep(site.config.gateways.read_back_interval_s + 1)
+    assert site.open_ports() == {lease.port}
 
 
 @pytest.mark.invariant("I4")
@@ -105,6 +139,12 @@ async def test_a_rule_whose_opening_was_never_confirmed_is_not_taken_for_closed(
         site.set_gateway(down=False, name=name)
     await site.until(lambda: site.keys_of(JOB), [])
     assert site.open_ports() == set()
+
+
+async def _sources(gateway: FakeGateway) -> tuple[str, ...]:
+    """Return who may reach the one port that is open."""
+    (route,) = await gateway.read()
+    return route.sources
 
 
 async def _opened(site: Site) -> bool:
