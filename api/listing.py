@@ -16,6 +16,9 @@ from reconciler.errors import Compacted
 from reconciler.model.base import JobId
 from reconciler.store.kv import Entry, Revision
 
+LATEST = (1 << 63) - 1
+"""etcd's revisions are 64 bits wide."""
+
 Keys = tuple[JobId, Entry, Entry | None]
 """A job, its wish and its report."""
 
@@ -80,7 +83,3 @@ def _mark(query: ListQuery) -> tuple[Revision, str]:
     if int(revision) > LATEST:
         raise Problem("query-wrong", "The parameter continue: no answer ever said so.")
     return Revision(int(revision)), after
-
-
-LATEST = (1 << 63) - 1
-"""etcd's revisions are 64 bits wide."""

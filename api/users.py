@@ -4,6 +4,7 @@ import asyncio
 import re
 from datetime import datetime, timedelta
 
+from api import stored
 from api.desk import Desk
 from api.heard import readable
 from api.problems import Finding, Problem
@@ -72,8 +73,7 @@ async def require_cluster(desk: Desk) -> None:
     """Refuse with the nodes' reasons if the controller reports every command node as of no use."""
     if desk.heard.is_cluster_of_use:
         return
-    listing = await desk.store.list(desk.keys.command_nodes)
-    nodes = [node for entry in listing.entries if (node := readable(NodeReport, entry)) is not None]
+    nodes = (await stored.below(desk, desk.keys.command_nodes, NodeReport)).values.values()
     if nodes and not any(node.healthy for node in nodes):
         reasons = "; ".join(f"{node.name}: {node.reason}" for node in nodes)
         raise Problem("cluster-unreachable", f"No command node of the cluster is of use: {reasons}.")

@@ -40,12 +40,12 @@ class Comparison:
             UnexpectedOutput: see `reconciler.actuators.gateway.table.seen`.
         """
         plain, packets = taken_out(filter_rules)
-        if self._looked is not None and self._looked[0] == (plain, nat_rules):
-            tables = self._looked[1].counted(packets)
-        else:
-            self._rules = sum(text.count("\n") for text in (plain, nat_rules))
-            tables = await self._aside(seen, filter_rules, nat_rules, self._settings)
-        self._looked = (plain, nat_rules), tables
+        printed = plain, nat_rules
+        if self._looked is None or self._looked[0] != printed:
+            self._rules = sum(text.count("\n") for text in printed)
+            self._looked = printed, await self._aside(seen, *printed, self._settings)
+        tables = self._looked[1].counted(packets)
+        self._looked = printed, tables
         return tables
 
     async def in_force(self, seen: Seen) -> frozenset[Route]:
